@@ -127,7 +127,7 @@ class World:
         self.world = at.load_world("default")
         self.series = pd.DataFrame({"day": DAYS, "y": [float(i % 7) for i in range(60)]}).assign(x=lambda t: t["y"] + 1)
         self.slices = pd.DataFrame({
-            "dimension": "channel", "model": "linear", "slice": ["mail", "search"], "journeys": [100, 100],
+            "dimension": "channel", "model": "linear", "slice": ["mail", "search"], "reach": [100, 100],
             "conversions": [10, 10], "value": [500.0, 500.0], "spend": [200.0, 400.0],
         })  # fmt: skip
 
@@ -135,9 +135,9 @@ class World:
         """Every public function, class and method that is called with something, by its name."""
         journey, returns = tuple(JourneyOptions.model_fields), tuple(ReturnsOptions.model_fields)
         sources, journeys, models = self.sources, self.journeys, [at.LastTouch()]
-        yield "attribute", Call(at.attribute, {"journeys": journeys, "models": models})
+        yield "attribute", Call(at.attribute, {"reach": journeys, "models": models})
         yield "before_after", Call(at.before_after, {"series": self.series, "measure": "y", "on": dt.date(2024, 2, 15)})
-        yield "build_graph", Call(at.build_graph, {"journeys": journeys})
+        yield "build_graph", Call(at.build_graph, {"reach": journeys})
         yield "build_journeys", Call(at.build_journeys, {"sources": sources}, journey)
         yield "check_model", Call(at.check_model, {"model": at.Linear()})
         yield "check_quality", Call(at.check_quality, {"experiment": self.experiment})

@@ -74,7 +74,10 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     from attribution.pipeline.standing_sections import loud_findings
     from attribution.returns import main_basis
     from attribution.returns.ranking import compared_rows
+    from attribution.returns.returns_section import mark_failed
     from attribution.uncertainty.disagreement import disagreement_sentence
+    from attribution.uncertainty.model_checks import failure_sentences
+    from attribution.uncertainty.placebo import placebo_sentences
 
     by, labels = ranking.by, list(dict.fromkeys(compared_rows(tables["returns"])["model"]))
     returns = main_basis(tables["returns"]).set_index(["channel", "model"])
@@ -85,7 +88,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     what = roi if by == "roi" else "credited conversions (there is no spend)"
     is_alike = (terms.basis, terms.cost_basis) == ("revenue", "media")
     truth_columns = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
-    table = Table("channel", *labels, *truth_columns, title=f"{what} and rank under each model")
+    table = Table("channel", *mark_failed(labels, tables), *truth_columns, title=f"{what} and rank under each model")
     true_ranks = None if truth is None else truth.rank(ascending=False)
     for channel, row in ranks.iterrows():
         cells = [_cell(returns.loc[(channel, label), by], row[label], by) for label in labels]
@@ -97,11 +100,13 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     if unranked:
         lack = "because they have no spend" if terms.cost_basis == "media" else "because they have no costs"
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
-    for sentence in loud_findings(tables):
+    for sentence in (*loud_findings(tables), *failure_sentences(tables)):
         print(f"Warning: {sentence}")
     limit = disagreement_sentence(tables)
     if limit is not None:
         print(limit)
+    for sentence in placebo_sentences(tables):
+        print(sentence)
     print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
     _print_caused(tables)
     if "verdicts" in tables:

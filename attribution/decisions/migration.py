@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.diagnosis.diagnosis_declared import TASKS
+from attribution.decisions.diagnosis.diagnosis_declared import ROI_SLICES, TASKS
 from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
 from attribution.returns import ALL_TYPES, main_basis
@@ -29,6 +29,7 @@ _CHANCE = {
         "beyond_conversions_high",
     ),
     "returns": ("roi_beyond_chance",),
+    "placebo": ("conversions_low", "conversions_high", "chance_conversions", "beyond", "passes"),
 }
 _COSTS = list(COST_SENSITIVITY.column_names)
 _JUDGED = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
@@ -61,11 +62,22 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_economics(current)
     _migrate_chance(current)
     _migrate_known(current)
+    _migrate_words(current)
     return current
 
 
+def _migrate_words(tables: Tables) -> None:
+    """What slices touched was counted in journeys; pairs had a word for the sign of their interaction."""
+    slices, pairs = tables.get("roi_slices"), tables.get("interactions")
+    if slices is not None and "reach" not in slices:
+        slices = slices.rename(columns={"journeys": "reach"}).assign(expected=np.nan, beyond_chance=np.nan)
+        tables["roi_slices"] = slices[list(ROI_SLICES.column_names)]
+    if pairs is not None and "kind" in pairs:
+        tables["interactions"] = pairs.drop(columns="kind")
+
+
 def _migrate_chance(tables: Tables) -> None:
-    """Credit of earlier runs was not held against chance: its columns are there, and null."""
+    """Credit and placebo of earlier runs were not held against chance: the columns are there, and null."""
     for name, columns in _CHANCE.items():
         if name in tables and "model" in tables[name]:
             missing = [column for column in columns if column not in tables[name]]

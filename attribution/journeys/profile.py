@@ -17,10 +17,13 @@ from attribution.schema.tables import JOURNEY_PROFILE
 LAST_TOUCHED = "last_touched"
 """The measure that counts failed journeys of a period when they were last touched, not when they close."""
 
+TOUCHPOINTS_LAST_TOUCHED = "touchpoints_last_touched"
+"""The same of touchpoints: those of journeys that converted or were last touched in the period."""
+
 _MEASURES = ("path_length", "time_lag_days", "touchpoints", "participation")
 _OUTCOMES = {"converted": "conversions", "not_converted": "nulls"}
 _ALL_LAST_TOUCHED = "all_last_touched"
-_SEPARATE = (LAST_TOUCHED, _ALL_LAST_TOUCHED)
+_SEPARATE = (LAST_TOUCHED, _ALL_LAST_TOUCHED, TOUCHPOINTS_LAST_TOUCHED)
 
 
 def profile_journeys(journeys: Journeys) -> pd.DataFrame:
@@ -28,8 +31,9 @@ def profile_journeys(journeys: Journeys) -> pd.DataFrame:
 
     Measures: ``path_length`` (journeys by number of touchpoints), ``time_lag_days`` (journeys by whole days
     from first touchpoint to their end), ``touchpoints`` and ``participation`` (touchpoints, and journeys that
-    a channel is in, by channel). With a period also ``last_touched``: as ``participation``, but a journey without a
-    conversion counts when it was last touched, see `JourneyChunk.by_last_touch`.
+    a channel is in, by channel). With a period also ``last_touched`` and ``touchpoints_last_touched``: as
+    ``participation`` and ``touchpoints``, but a journey without a conversion counts when it was last touched, see
+    `JourneyChunk.by_last_touch`.
     """
     return assemble_profile(journeys.read(profile_reader(journeys))[0], journeys.channels)
 
@@ -50,12 +54,14 @@ def assemble_profile(summary: Summary, channels: Sequence[str]) -> pd.DataFrame:
     lengths = table[table["measure"] == "path_length"]
     journeys_by_outcome = lengths.groupby("outcome")["count"].sum()
     whole = table["outcome"].map(journeys_by_outcome)
-    touched = table["measure"] == "touchpoints"
-    whole[touched] = table[touched].groupby("outcome")["count"].transform("sum")
+    for measure in ("touchpoints", TOUCHPOINTS_LAST_TOUCHED):
+        touched = table["measure"] == measure
+        whole[touched] = table[touched].groupby("outcome")["count"].transform("sum")
     last_touched = table["measure"] == LAST_TOUCHED
     all_last_touched = {outcome: summary.number(f"{_ALL_LAST_TOUCHED}/{outcome}") for outcome in _OUTCOMES}
     whole[last_touched] = table[last_touched]["outcome"].map(all_last_touched)
-    table["share"] = (table["count"] / whole.where(whole > 0)).mask(last_touched & (table["count"] == 0), 0.0)
+    is_none = table["measure"].isin([LAST_TOUCHED, TOUCHPOINTS_LAST_TOUCHED]) & (table["count"] == 0)
+    table["share"] = (table["count"] / whole.where(whole > 0)).mask(is_none, 0.0)
     return table[list(JOURNEY_PROFILE.column_names)]
 
 
@@ -66,8 +72,22 @@ def journeys_by_channel(profile: pd.DataFrame) -> pd.Series:
     ----------
     profile : the ``journey_profile`` table
     """
+    return _by_channel(profile, LAST_TOUCHED, "participation")
+
+
+def touchpoints_by_channel(profile: pd.DataFrame) -> pd.Series:
+    """Touchpoints of each channel, to hold spend and credited conversions of the same days against.
+
+    Parameters
+    ----------
+    profile : the ``journey_profile`` table
+    """
+    return _by_channel(profile, TOUCHPOINTS_LAST_TOUCHED, "touchpoints")
+
+
+def _by_channel(profile: pd.DataFrame, of_period: str, otherwise: str) -> pd.Series:
     measures = profile["measure"]
-    measure = LAST_TOUCHED if (measures == LAST_TOUCHED).any() else "participation"
+    measure = of_period if (measures == of_period).any() else otherwise
     return profile[measures == measure].groupby("channel")["count"].sum()
 
 
@@ -103,6 +123,9 @@ def _count_last_touched(channels: int, touched: JourneyChunk) -> Summary:
     for outcome, counts in _OUTCOMES.items():
         times = getattr(touched, counts)
         tables[f"{LAST_TOUCHED}/{outcome}"] = tally(member, times[journey])
+        flat = touched.flatten(times > 0)
+        repeated = np.repeat(getattr(flat, counts), flat.lengths)
+        tables[f"{TOUCHPOINTS_LAST_TOUCHED}/{outcome}"] = tally(flat.channel, repeated)
         tables[f"{_ALL_LAST_TOUCHED}/{outcome}"] = number(times)
     return Summary(tables)
 
@@ -112,15 +135,16 @@ def _rows_last_touched(summary: Summary, channels: Sequence[str]) -> list[pd.Dat
     return [
         pd.DataFrame(
             {
-                "measure": LAST_TOUCHED,
+                "measure": measure,
                 "channel": np.array(channels, dtype=object),
                 "bin": np.full(len(channels), np.nan),
                 "outcome": outcome,
-                "count": summary.dense(f"{LAST_TOUCHED}/{outcome}", len(channels)),
+                "count": summary.dense(f"{measure}/{outcome}", len(channels)),
             }
         )
+        for measure in (LAST_TOUCHED, TOUCHPOINTS_LAST_TOUCHED)
         for outcome in _OUTCOMES
-        if f"{LAST_TOUCHED}/{outcome}" in summary.tables
+        if f"{measure}/{outcome}" in summary.tables
     ]
 
 

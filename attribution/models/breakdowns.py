@@ -15,6 +15,9 @@ from attribution.kernels.shapley.coalitions import coalitions
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key, to_float
 from attribution.schema.tables import CREDIT_BY_POSITION
 
+WHOLE_JOURNEYS = "immortal_time"
+"""The check of ``quality`` that warns of effects which are estimated from whole journeys; its example is the model."""
+
 _ROUNDING = 1e-12
 
 
@@ -67,20 +70,19 @@ def interaction_table(label: str, channels: Sequence[str], pairs: NDArray[np.flo
             "channel_b": names[b],
             "measure": "shapley_interaction",
             "interaction": interaction,
-            "kind": np.array(["substitution", "none", "synergy"], dtype=object)[np.sign(interaction).astype(int) + 1],
         }
     )
 
 
 def truncation_finding(label: str, converted: float, *, from_paths: bool) -> Finding:
-    """The bias of every game of rates where journeys stop at conversion."""
+    """The bias of whatever compares rates of whole journeys, where these stop at conversion."""
     reason = "if these paths stop at conversion" if from_paths else "because journeys stop at conversion"
     message = (
         f"{label}: credit may be far too low, even negative, {reason}. Converters then have fewer touchpoints than "
         "they would otherwise have had, and the model mistakes that for an effect of the channels (immortal-time "
         "bias): check the credit against an experiment"
     )
-    return count_finding("immortal_time", "journeys", converted, message)
+    return count_finding(WHOLE_JOURNEYS, "journeys", converted, message, example=label)
 
 
 def negative_finding(label: str, channels: Sequence[str], credit: NDArray[np.float64]) -> list[Finding]:

@@ -31,6 +31,7 @@ from attribution.kernels.credit.labels import (
     label_paths,
     touchpoint_words,
 )
+from attribution.kernels.statistics.beyond_chance import label_z, least_z
 from attribution.kernels.statistics.dealing import path_words
 from attribution.kernels.statistics.draws import Words, draw_words, id_words
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, to_float
@@ -199,6 +200,37 @@ def with_chance(credit: pd.DataFrame, chance: Chance) -> pd.DataFrame:
             filled.loc[rows, f"chance_{what}"] = filled.loc[rows, "channel"].map(by_channel).astype(float)
     filled["beyond_conversions"] = filled["conversions"] - filled["chance_conversions"]
     return filled
+
+
+def beyond_chance(credit: pd.DataFrame) -> pd.DataFrame:
+    """Whether models that divide conversions give channels more than chance does, or at least anything else.
+
+    Of twenty logs in which it does not matter which channel a touchpoint was, at most one has any channel with more
+    under any model, and at most one any with something else.
+
+    Parameters
+    ----------
+    credit : the ``credit`` table, with its chance level; rows without one are left out
+
+    Returns
+    -------
+    ``model``, ``channel``, ``z`` (see `label_z`), ``is_more`` and ``is_other``.
+
+    Examples
+    --------
+    >>> credit = pd.DataFrame({"model": "linear", "estimand": "allocated", "channel": ["mail", "search"],
+    ...     "conversions": [70.0, 30.0], "chance_conversions": [50.0, 50.0]})
+    >>> beyond_chance(credit)[["channel", "z", "is_more", "is_other"]].values.tolist()
+    [['mail', 4.0, True, True], ['search', -4.0, False, True]]
+    """
+    if "chance_conversions" not in credit:
+        return pd.DataFrame(columns=["model", "channel", "z", "is_more", "is_other"])
+    rows = credit[credit["chance_conversions"].notna() & (credit["estimand"] == "allocated")]
+    total = rows.groupby("model")["conversions"].transform("sum")
+    z = label_z(*(of.to_numpy(float) for of in (rows["conversions"], rows["chance_conversions"], total)))
+    more, other = least_z(len(rows)), least_z(2 * len(rows))
+    table = rows[["model", "channel"]].assign(z=z, is_more=z >= more, is_other=np.abs(z) >= other)
+    return table.reset_index(drop=True)
 
 
 # ---------------------------------------------------------------- reading

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError
-from attribution.journeys import Buckets, JourneyChunk, Reader, Summary
+from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.markov.absorption import joint_removal, removal_effects
 from attribution.kernels.markov.chains import Chain, build_chain
 from attribution.kernels.markov.influence import linearise, solve_at_once
 from attribution.models.base import Assumptions
+from attribution.models.breakdowns import truncation_finding
 from attribution.models.continuation import (
     Continuation,
     check_named_channels,
@@ -126,6 +127,7 @@ class Markov(PublishedModel):
     conversion_probability_: float
     states_: int
     thin_steps_: float
+    from_paths_: bool
 
     def __init__(
         self,
@@ -216,8 +218,8 @@ class Markov(PublishedModel):
     def interactions(self) -> pd.DataFrame:
         """The ``interactions`` table: what removing two channels loses beyond the sum of removing each alone.
 
-        Without a continuation it is minus the share of conversions that pass through both channels, so that no pair is
-        in synergy. With a continuation a pair may be.
+        Without a continuation it is minus the share of conversions that pass through both channels: its sign tells
+        nothing of how they work together. With a continuation it may have either sign.
         """
         channels = len(self.channels_)
         chain = self._counting.chain(self.summary_)
@@ -229,14 +231,12 @@ class Markov(PublishedModel):
         beyond = effects - single[first] - single[second]
         beyond[np.abs(beyond) <= NOTHING] = 0.0
         names = np.array(self.channels_, dtype=object)
-        kinds = np.array(["substitution", "none", "synergy"], dtype=object)
         columns = {
             "model": self.label,
             "channel_a": names[first],
             "channel_b": names[second],
             "measure": "second_order_removal",
             "interaction": beyond,
-            "kind": kinds[np.sign(beyond).astype(np.int64) + 1],
         }
         return pd.DataFrame(columns)[list(INTERACTIONS.column_names)]
 
@@ -309,8 +309,12 @@ class MarkovMachinery(PublishedMachinery):
     def chooses_reading(self) -> bool:
         return self.model.order == "auto"
 
+    def prepare(self, journeys: Journeys) -> None:
+        super().prepare(journeys)
+        self.model.from_paths_ = journeys.integer_times is None
+
     def findings(self) -> list[Finding]:
-        """An order that paths or data do not fill, and negative credit or baselines."""
+        """An order that paths or data do not fill, negative credit or baselines, and the bias of a continuation."""
         model, findings = self.model, super().findings()
         longest = model.order_
         if model.order != "auto":
@@ -324,6 +328,9 @@ class MarkovMachinery(PublishedMachinery):
                 "continuation says journeys without them do. Check the continuation"
             )
             findings.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
+        if model.continuation is not None:
+            converted = attributable(model, "conversions")
+            findings.append(truncation_finding(model.label, converted, from_paths=model.from_paths_))
         if credit.baseline is not None and credit.baseline[0] < 0:
             message = (
                 f"conversions that the channels of {model.label} claim beyond those observed. Its baseline is negative "

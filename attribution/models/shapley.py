@@ -255,9 +255,10 @@ class Shapley(PublishedModel):
         return position_table(self.label, self.channels_, self._table("positions"))
 
     def interactions(self) -> pd.DataFrame:
-        """The Shapley interaction index of each pair of channels, in conversions; > 0 is synergy, < 0 substitution.
+        """The Shapley interaction index of each pair of channels, in conversions.
 
-        In the game ``set`` it is never negative: a journey with two channels counts for neither of them alone.
+        In the game ``set`` it is never negative, whatever channels do: a journey with two channels counts for neither
+        of them alone. In the game ``rate`` it is above 0 where two channels gain by each other.
 
         Raises
         ------

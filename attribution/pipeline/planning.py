@@ -79,6 +79,7 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         history=_own_history(outcome, options) if options.history == OWN_HISTORY else history,
         ground=_evidence_base(outcome),
         earlier=earlier,
+        run_tables=outcome.tables,
     )
     planned, tables = beside_a_budget(experiment), {**outcome.tables, **plan.tables}
     if not planned.output.journey_credit:

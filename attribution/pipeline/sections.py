@@ -30,6 +30,7 @@ from attribution.uncertainty.chance_level import ChanceSection
 from attribution.uncertainty.disagreement import DisagreementSection
 from attribution.uncertainty.economics import EconomicsSection
 from attribution.uncertainty.intervals import ResamplingSection
+from attribution.uncertainty.model_checks import ModelChecksSection
 from attribution.uncertainty.placebo import PlaceboSection
 from attribution.uncertainty.sensitivity.sensitivity_section import SensitivitySection
 from attribution.uncertainty.stability import StabilitySection
@@ -46,6 +47,7 @@ SHIPPED: tuple[type[Section], ...] = (
     ModelsSection,
     ChanceSection,
     PlaceboSection,
+    ModelChecksSection,
     StabilitySection,
     SensitivitySection,
     # Its tasks are made of the tables of all before.

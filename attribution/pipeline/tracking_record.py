@@ -16,6 +16,7 @@ from attribution.logs import without_credentials
 from attribution.models import AttributionModel
 from attribution.pipeline.outcome import Numbers, Outcome
 from attribution.pipeline.stores import choose_store
+from attribution.uncertainty.model_checks import failed_checks
 
 FILE = "record.json"
 _SCHEMA = 1
@@ -118,6 +119,8 @@ def _run_metrics(outcome: Outcome) -> dict[str, float]:
 def _of_model(outcome: Outcome, model: AttributionModel) -> Numbers:
     params = {"model": type(model).__name__, **{k: v for k, v in model.get_params().items() if k != "name"}}
     tags = {"attribution.estimand": model.estimand, "attribution.baseline": baseline_of(outcome).label}
+    failed = failed_checks(outcome.tables)
+    tags |= {"attribution.failed_check": failed[model.label]} if model.label in failed else {}
     return Numbers(model.label, as_texts(params), finite(_model_metrics(outcome, model.label)), tags)
 
 

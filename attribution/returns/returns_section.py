@@ -8,6 +8,7 @@ import pandas as pd
 
 from attribution.amounts import format_amount, format_money, format_roi
 from attribution.data.loading import Finding, count_finding
+from attribution.models.chance import beyond_chance
 from attribution.returns.channel_costs import amortised_findings, coverage_findings, overlap_findings
 from attribution.returns.ranking import compared_rows
 from attribution.returns.returns_declared import COST_SENSITIVITY, PLATFORM_CLAIMS, RETURNS
@@ -97,7 +98,9 @@ class ReturnsSection(Section):
 def headlines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """The headline: leaders, widest ROI, largest rank move, agreement with last touch.
 
-    Where no channel has spend, channels are compared by credited conversions.
+    Where no channel has spend, channels are compared by credited conversions. A channel leads only where its interval
+    says so, and where it is credited with more than labels at random would get: a channel that is cheap or rare may
+    lead on credit that chance alone gives.
 
     Parameters
     ----------
@@ -113,9 +116,10 @@ def headlines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     --------
     >>> returns = pd.DataFrame({"model": ["last_touch", "linear"] * 2, "estimand": "allocated",
     ...     "basis": "revenue", "cost_basis": "media", "channel": ["email", "email", "search", "search"],
-    ...     "spend": 10.0, "roi": [1.0, 0.5, 0.2, 0.7], "rank": [1.0, 2.0, 2.0, 1.0]})
+    ...     "spend": 10.0, "roi": [1.0, 0.5, 0.2, 0.7], "rank": [1.0, 2.0, 2.0, 1.0],
+    ...     "rank_high": [1.0, 2.0, 2.0, 2.0]})
     >>> for sentence in headlines({"returns": returns}): print(sentence)
-    By ROI, email ranks first under last_touch; search under linear.
+    By ROI, email ranks first under last_touch. Under linear, sampling or chance may decide which channel does.
     The ROI of email depends most on the model: from +50 % under linear to +100 % under last_touch.
     The rank of email depends most on the model: 1 under last_touch, 2 under linear.
     """
@@ -123,7 +127,7 @@ def headlines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if scores.empty:
         return []
     by_roi = bool(scores["by_roi"].iloc[0])
-    sentences = [_leaders(scores, "ROI" if by_roi else "credited conversions")]
+    sentences = [_leaders(scores, _surely_first(scores, tables), "ROI" if by_roi else "credited conversions")]
     if scores["model"].nunique() > 1:
         sentences += [_widest(scores, "ROI" if by_roi else "credit"), _largest_move(scores)]
         sentences += _agreement(tables.get("agreement"), scores["model"])
@@ -144,10 +148,25 @@ def ranking_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     order = cells.groupby("channel")["rank"].mean().sort_values(kind="stable").index
     grid = cells.pivot(index="channel", columns="model", values="cell").reindex(order)
     grid = grid[list(dict.fromkeys(cells["model"]))]
+    grid.columns = mark_failed(grid.columns, tables)
     spend = cells.drop_duplicates("channel").set_index("channel")["spend"].reindex(order)
     # A model may be called "spend" or "channel" too.
     grid.insert(0, "spend", spend, allow_duplicates=True)
     return grid.reset_index(allow_duplicates=True)
+
+
+def mark_failed(models: Iterable[str], tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Labels of models as they are shown beside a number: with a mark where the table ``model_checks`` has a failure.
+
+    Examples
+    --------
+    >>> checks = pd.DataFrame({"model": ["rates"], "passes": [False]})
+    >>> mark_failed(["linear", "rates"], {"model_checks": checks})
+    ['linear', 'rates (fails a check)']
+    """
+    checks = tables.get("model_checks")
+    failed = set() if checks is None else set(checks.loc[checks["passes"].eq(False), "model"])
+    return [f"{model} (fails a check)" if model in failed else model for model in models]
 
 
 def agreement_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
@@ -178,7 +197,7 @@ def money_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:
         return None
     return {
         "notes": money_sentences(tables),
-        "roi": _roi_grid(returns) if has_terms else None,
+        "roi": _roi_grid(returns.assign(model=mark_failed(returns["model"], tables))) if has_terms else None,
         "bounds": None if bounds is None else bounds[_BOUNDS],
     }
 
@@ -282,35 +301,63 @@ def _idle_spend(context: RunContext) -> Finding:
 
 
 def _scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Allocated ``model``, ``channel``, ``score``, ``rank``, ``spend``: by ROI, else by conversions."""
+    """Allocated ``model``, ``channel``, ``score``, ``rank``, ``spend``: by ROI, else by conversions.
+
+    ``is_first`` whether its interval says that it leads, null without intervals.
+    """
     returns = tables.get("returns")
     if returns is not None:
         ranked = main_basis(returns)
         ranked = ranked[ranked["rank"].notna() & (ranked["estimand"] == "allocated")]
         if not ranked.empty:
-            return ranked[["model", "channel", "rank", "spend"]].assign(score=ranked["roi"], by_roi=True)
+            is_first = (ranked["rank_high"] <= 1).where(ranked["rank_high"].notna()) if "rank_high" in ranked else None
+            columns = ranked[["model", "channel", "rank", "spend"]]
+            return columns.assign(score=ranked["roi"], by_roi=True, is_first=is_first)
     credit = tables.get("credit")
     if credit is None or credit.empty:
         return pd.DataFrame()
     allocated = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
     rank = allocated.groupby("model")["conversions"].rank(ascending=False)
-    return allocated[["model", "channel"]].assign(score=allocated["conversions"], rank=rank, spend=None, by_roi=False)
+    columns = allocated[["model", "channel"]].assign(spend=None, by_roi=False, is_first=None)
+    if "conversions_low" in allocated:
+        # Above the upper end of whoever comes first of the rest.
+        highest = allocated["conversions_high"].groupby(allocated["model"]).rank(ascending=False)
+        second = allocated["conversions_high"].where(highest > 1).groupby(allocated["model"]).transform("max")
+        is_first = (highest <= 1) & ((allocated["conversions_low"] > second) | second.isna())
+        columns["is_first"] = is_first.where(allocated["conversions_low"].notna())
+    return columns.assign(score=allocated["conversions"], rank=rank)
 
 
-def _leaders(scores: pd.DataFrame, measure: str) -> str:
-    best = scores.groupby("model")["rank"].transform("min")
+def _surely_first(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.Series:
+    """Whether a row leads beyond sampling and chance; null where nothing tells."""
+    is_more = beyond_chance(tables.get("credit", pd.DataFrame())).set_index(["model", "channel"])["is_more"]
+    rows = pd.MultiIndex.from_frame(scores[["model", "channel"]])
+    exceeds = is_more.reindex(rows).fillna(is_more.empty).to_numpy(bool)
+    return (scores["is_first"] & exceeds).where(scores["is_first"].notna())
+
+
+def _leaders(scores: pd.DataFrame, surely: pd.Series, measure: str) -> str:
+    if surely.isna().all():
+        return (
+            f"Which channel ranks first by {measure} is not known without intervals. Set resampling in the experiment."
+        )
     leaders: dict[str, list[str]] = {}
-    for model, part in scores[scores["rank"] == best].groupby("model", sort=False):
-        names = sorted(part["channel"])
-        text = listed(names) + (" tie" if len(names) > 1 else "")
-        leaders.setdefault(text, []).append(str(model))
-    verb = {True: " for first place", False: " ranks first"}
-    (first, models), *further = leaders.items()
-    if not further:
-        under = "under every model" if len(models) > 1 else f"under {models[0]}"
-        return f"By {measure}, {first}{verb[first.endswith(' tie')]} {under}."
-    rest = "; ".join(f"{text} under {listed(names)}" for text, names in further)
-    return f"By {measure}, {first}{verb[first.endswith(' tie')]} under {listed(models)}; {rest}."
+    unsure = []
+    for model, part in scores.groupby("model", sort=False):
+        first = part.loc[surely[part.index].eq(True), "channel"]
+        if len(first):
+            leaders.setdefault(str(first.iloc[0]), []).append(str(model))
+        else:
+            unsure.append(str(model))
+    if not leaders:
+        return f"By {measure}, no channel surely ranks first: sampling or chance may decide which one does."
+    several = scores["model"].nunique() > 1
+    (channel, models), *further = leaders.items()
+    is_every = several and not further and not unsure
+    sentence = f"By {measure}, {channel} ranks first under {'every model' if is_every else listed(models)}"
+    rest = [sentence, *(f"{name} under {listed(of)}" for name, of in further)]
+    doubts = f" Under {listed(unsure)}, sampling or chance may decide which channel does." if unsure else ""
+    return f"{'; '.join(rest)}.{doubts}"
 
 
 def _widest(scores: pd.DataFrame, measure: str) -> str:

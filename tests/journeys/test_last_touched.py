@@ -128,8 +128,8 @@ def test_slices_of_one_run_are_held_against_the_same_journeys() -> None:
     tables["touchpoints"] = {"source": touched, "columns": columns}
     made = run("2023-06-01", "2023-06-30", tables=tables, output={"slices": ["creative"]})
     slices = made.tables["roi_slices"].set_index("slice")
-    assert slices.loc["flyer", "journeys"] == 6
-    assert slices.loc[["red", "blue"], "journeys"].tolist() == [3, 3]
+    assert slices.loc["flyer", "reach"] == 6
+    assert slices.loc[["red", "blue"], "reach"].tolist() == [3, 3]
     assert slices.loc[["red", "blue"], "conversions"].tolist() == [1, 0]
 
 

@@ -286,16 +286,15 @@ def test_pairs_of_a_long_memory_are_counted_paths() -> None:
     for row in table.itertuples():
         both = sum({row.channel_a, row.channel_b} <= path for path in converted) / len(converted)
         assert row.interaction == pytest.approx(-both, rel=1e-9, abs=1e-12)
-        assert row.kind == ("substitution" if both else "none")
         assert row.measure == "second_order_removal"
 
 
 def test_channels_that_never_meet_do_not_interact() -> None:
     table = at.Markov().fit(journeys_of([(("a",), 2, 0, 3), (("b",), 1, 0, 5)])).interactions()
-    assert table[["channel_a", "channel_b", "interaction", "kind"]].values.tolist() == [["a", "b", 0.0, "none"]]
+    assert table[["channel_a", "channel_b", "interaction"]].values.tolist() == [["a", "b", 0.0]]
 
 
-def test_pairs_may_be_in_synergy_where_journeys_go_on() -> None:
+def test_pairs_may_gain_by_each_other_where_journeys_go_on() -> None:
     """Whichever of the two is met first, the journey goes on; a > b: without a it converts as often as with both.
 
     Without b, which converts 6 of 10, 9 of 10 would: effect −0.5. Without a, or both, 6 of 10: effect 0.
@@ -303,7 +302,7 @@ def test_pairs_may_be_in_synergy_where_journeys_go_on() -> None:
     model = at.Markov(continuation={"a": 0.6, "b": 0.9}).fit(journeys_of([(("a", "b"), 6, 0, 4)]))
     assert model.removal_effects_[:, 0].tolist() == pytest.approx([0, -0.5])
     (row,) = model.interactions().itertuples()
-    assert (row.interaction, row.kind) == (pytest.approx(0.5), "synergy")
+    assert row.interaction == pytest.approx(0.5)
 
 
 def test_one_channel_has_no_pairs() -> None:

@@ -34,7 +34,7 @@ def kpis(
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.cli.commands.written_runs import tracking_store
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
-    from attribution.decisions.kpis.attainment import SHORT_OF, baseline_notes, model_note
+    from attribution.decisions.kpis.attainment import SHORT_OF, baseline_notes, check_notes, model_note
     from attribution.pipeline.outcome import run_of
     from attribution.pipeline.stores import choose_store
     from attribution.reporting.report.pages import targets_page
@@ -53,7 +53,8 @@ def kpis(
         sentences = target_findings(tables["kpis"])
         note = model_note(declared, run)
         baseline = None if declared.baseline is None else runs_by_name[declared.baseline]
-        notes = [*([] if note is None else [note]), *baseline_notes(declared, run, baseline)]
+        notes = [*([] if note is None else [note]), *check_notes(tables["kpis"], run)]
+        notes += baseline_notes(declared, run, baseline)
         page = targets_page(declared.name, tables, sentences, notes)
         tags = {"attribution.run": declared.run or run.name, "attribution.baseline": declared.baseline or ""}
         made = Made(declared.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)

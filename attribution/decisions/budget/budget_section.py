@@ -87,7 +87,7 @@ def budget_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None
     columns = ["model", "limit", "allowed", "used", "binds", "shadow_price"]
     return {
         "objective": str(budget["objective"].iloc[0]).replace("_", " "),
-        "notes": list(plan_notes(tables, left_out)),
+        "notes": list(plan_notes(tables, left_out, tables)),
         "plan": _plan_grid(budget),
         "expected": _expected_grid(scenarios),
         "limits": limits.loc[limits["scenario"] == PLAN, columns],

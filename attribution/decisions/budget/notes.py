@@ -11,6 +11,8 @@ from attribution.decisions.budget.evidence import MOVED
 from attribution.decisions.budget.limits import NOT_KNOWN
 from attribution.decisions.budget.rows import CAPACITY
 from attribution.kernels.budget.problem import TOLERANCE
+from attribution.models.chance import beyond_chance
+from attribution.uncertainty.model_checks import failed_checks
 
 NOT_INCREMENTAL = (
     "Credit is allocated, not incremental: the plan assumes that channels caused the conversions they are credited "
@@ -20,17 +22,25 @@ NOT_INCREMENTAL = (
 Tables = Mapping[str, pd.DataFrame]
 
 
-def plan_notes(tables: Tables, left_out: Sequence[str]) -> tuple[str, ...]:
+def plan_notes(tables: Tables, left_out: Sequence[str], run_tables: Tables) -> tuple[str, ...]:
     """The notes of a proposal, most important first.
 
     Parameters
     ----------
     tables : of the proposal
     left_out : channels with credit and no spend, of which nothing is planned
+    run_tables : of the run that it rests on
     """
     scenarios, plan = tables["budget_scenarios"], tables["budget"].query("scenario == 'plan'")
     scenarios = scenarios[scenarios["kind"].isin(["plan", "bend"])]
     notes = [NOT_INCREMENTAL] if (plan["estimand"] == "allocated").any() else []
+    apart = beyond_chance(run_tables.get("credit", pd.DataFrame()))
+    if len(apart) and not apart["is_other"].any():
+        notes.append(
+            "No credit differs surely from what chance gives, so the plan may follow prices alone: do not act on it."
+        )
+    failed = failed_checks(run_tables)
+    notes += [f"Nothing is planned by {model}, because it fails a check. {says}" for model, says in failed.items()]
     objective = str(scenarios["objective"].iloc[0])
     notes += _drift_notes(tables.get("drift"))
     assumed = plan.loc[plan["curvature_from"].str.startswith("assumed"), "channel"].nunique()

@@ -25,6 +25,7 @@ from attribution.decisions.budget.rows import solve_case
 from attribution.decisions.budget.what_if import what_if_rows
 from attribution.errors import InputError
 from attribution.schema.tables import CAUSED, Table
+from attribution.uncertainty.model_checks import failed_checks
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def propose_budget(
     history: pd.DataFrame | None = None,
     ground: Ground | None = None,
     earlier: Earlier | None = None,
+    run_tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> BudgetPlan:
     """Divide a budget so that it returns most, under every model.
 
@@ -81,12 +83,14 @@ def propose_budget(
     history : channel, period, spend and return, for curvature; with a column ``model``, of each model alone
     ground : the run that ``returns`` come from
     earlier : a proposal that is held against what is known now
+    run_tables : of the run that ``returns`` come from: nothing is planned by models that fail a check, and where every
+        channel is credited with what chance gives a note says so
 
     Raises
     ------
     InputError
-        If a channel is unknown, limits contradict each other or cannot be paid, nothing has spend, or ``returns``
-        do not know the objective.
+        If a channel is unknown, limits contradict each other or cannot be paid, nothing has spend, ``returns`` do not
+        know the objective, or every model fails a check.
 
     Examples
     --------
@@ -101,6 +105,8 @@ def propose_budget(
     if history is not None:
         check_columns("propose_budget", "history", history, HISTORY_COLUMNS)
     ground = ground or Ground()
+    run_tables = run_tables or {}
+    returns = _reliable_returns(returns, failed_checks(run_tables))
     cases = find_cases(
         returns, options, unit_economics=unit_economics, stage_credit=stage_credit, draws=draws, level=ground.level
     )
@@ -123,7 +129,18 @@ def propose_budget(
         rows["drift"] = drift_rows(cases, earlier, ground, options, cost_basis)
     tables = {table.name: _frame(table, rows[table.name]) for table in BUDGET_TABLES if rows[table.name]}
     left_out = without_spend(returns, cases[0].channels)
-    return BudgetPlan(options, tables, left_out, (*plan_notes(tables, left_out), *without))
+    return BudgetPlan(options, tables, left_out, (*plan_notes(tables, left_out, run_tables), *without))
+
+
+def _reliable_returns(returns: pd.DataFrame, failed: Mapping[str, str]) -> pd.DataFrame:
+    rows = returns[~returns["model"].isin(list(failed))]
+    if len(returns) and rows.empty:
+        raise InputError(
+            f"budget: every model fails a check, so that no plan can rest on any: {next(iter(failed.values()))}",
+            given=", ".join(failed),
+            hint="add a model that divides conversions, such as Linear",
+        )
+    return rows
 
 
 _NEEDED = ("model", "estimand", "basis", "cost_basis", "channel", "spend", "conversions", "value")

@@ -14,6 +14,7 @@ from attribution.decisions.comparison.comparison_declared import ALERTS
 from attribution.decisions.kpis import Run
 from attribution.errors import InputError
 from attribution.schema.tables import NO_CHANNELS, RESERVED
+from attribution.uncertainty.model_checks import reliable
 
 _WORSE = {"pass": 0, "warn": 1, "fail": 2}
 _MOST_SUBSTITUTES = 3
@@ -28,8 +29,8 @@ _ROLES = {
 }
 """What another channel is to one that declined, the best substitute first."""
 
-_TELLING = {"shapley_interaction": "substitution", "second_order_removal": "synergy"}
-"""What a model must find of some pair for its interactions to tell anything.
+_TELLING = {"shapley_interaction": -1, "second_order_removal": 1}
+"""The sign that a model must find of some pair for its interactions to tell anything.
 
 Those of the closed game of sets are never below 0, and those of removal to null never above it.
 """
@@ -159,7 +160,7 @@ def _declines(start: _Half, end: _Half, thresholds: Thresholds) -> Iterable[tupl
                 f"{channel} has {percent(-change)} fewer credited {measure}: {format_amount(pair[0])} → "
                 f"{format_amount(pair[1])}"
             )
-            yield "decline", channel, measure, *pair, change, -thresholds.decline, apart, message
+            yield "decline", channel, measure, *pair, change, -thresholds.decline, apart, message + _how_sure(apart)
         roi = float(was["roi"][channel]), float(now["roi"].get(channel, np.nan))
         if np.isnan(roi).any() or roi[0] <= -1:
             continue
@@ -170,7 +171,13 @@ def _declines(start: _Half, end: _Half, thresholds: Thresholds) -> Iterable[tupl
                 f"{channel} returns {percent(-change)} less per unit of cost: ROI {format_roi(roi[0])} → "
                 f"{format_roi(roi[1])}"
             )
-            yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -thresholds.decline, apart, message
+            ends, message = (1 + roi[0], 1 + roi[1]), message + _how_sure(apart)
+            yield "roi_decline", channel, "roi + 1", *ends, change, -thresholds.decline, apart, message
+
+
+def _how_sure(apart: bool | None) -> str:
+    """What intervals say against a decline, if they do; without any the notes of the review say so once."""
+    return "; the intervals overlap, so it may be chance" if apart is False else ""
 
 
 def _apart(start: _Half, end: _Half, channel: str, measure: str, scale: tuple[float, float]) -> bool | None:
@@ -242,19 +249,25 @@ def _likeness(steps: pd.DataFrame, channel: str) -> dict[str, float]:
 
 
 def _interaction(run: Run, channel: str, other: str) -> dict[str, Any]:
-    """What the pair is worth beyond the sum of both; Shapley's index first, then removal."""
+    """What the pair is worth beyond the sum of both; Shapley's index first, then removal.
+
+    Models that fail a check tell nothing.
+    """
     unknown = {"role": "similar", "interaction": np.nan, "interaction_from": None}
     table = run.tables.get("interactions")
     if table is None:
         return unknown
+    table = reliable(table, run.tables)
+    if table.empty:
+        return unknown
     pair = {channel, other}
     rows = table[[{a, b} == pair for a, b in zip(table["channel_a"], table["channel_b"], strict=True)]]
-    for measure, can_be in _TELLING.items():
-        models = table[(table["measure"] == measure) & (table["kind"] == can_be)]["model"].unique()
+    for measure, sign in _TELLING.items():
+        models = table[(table["measure"] == measure) & (np.sign(table["interaction"]) == sign)]["model"].unique()
         matches = rows[(rows["measure"] == measure) & rows["model"].isin(models)]
         if len(matches):
             row = matches.iloc[0]
-            role = {"substitution": "substitute", "synergy": "complement"}.get(row["kind"], "similar")
+            role = {-1: "substitute", 1: "complement"}.get(int(np.sign(row["interaction"])), "similar")
             source = f"{row['model']}: {measure}"
             return {"role": role, "interaction": float(row["interaction"]), "interaction_from": source}
     return unknown

@@ -19,7 +19,7 @@ from attribution.decisions.comparison.roi_change import (
     counts_by_last_touch,
     split_roi_change,
 )
-from attribution.decisions.comparison.side_by_side import lay_side_by_side
+from attribution.decisions.comparison.side_by_side import check_one_business, lay_side_by_side
 from attribution.decisions.kpis import Run, SettingDifference, read_run, settings_that_differ
 from attribution.errors import InputError
 from attribution.schema.tables import TOTAL
@@ -121,6 +121,7 @@ def review_runs(
     value +50. The largest part comes from mail (+50).
     """
     was, now = (run if isinstance(run, Run) else read_run(run) for run in (before, after))
+    check_one_business({f"{was.name} (before)": was, f"{now.name} (after)": now})
     check_terms(was, now)
     pairs = _pairs(was, now, model, model_before)
     changes = [split_roi_change(was, now, model=label, model_before=earlier) for earlier, label in pairs]

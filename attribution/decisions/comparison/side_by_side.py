@@ -11,6 +11,7 @@ import pandas as pd
 from attribution.decisions.comparison.comparison_declared import COMPARISON
 from attribution.decisions.comparison.roi_change import side_of
 from attribution.decisions.kpis import Run
+from attribution.errors import InputError
 from attribution.returns.ranking import compare_rankings, measure_agreement
 from attribution.schema.tables import NO_CHANNELS, TOTAL
 
@@ -40,6 +41,38 @@ def lay_side_by_side(runs: Mapping[str, Run], counterparts: Mapping[str, Counter
         rank_change=table["rank"].to_numpy(float) - start["rank"].to_numpy(float),
         beyond_sampling=pd.Series(intervals_apart(start, table, "roi"), dtype="boolean"),
     )[list(COMPARISON.column_names)]
+
+
+def channels_of(run: Run) -> set[str]:
+    """The channels of a run."""
+    return set(run.tables["returns"]["channel"]) - set(NO_CHANNELS)
+
+
+def check_one_business(runs: Mapping[str, Run]) -> None:
+    """Refuse runs whose money is in two currencies, or that have no channel in common.
+
+    Raises
+    ------
+    InputError
+        If a run differs so from the first.
+    """
+    (name, first), *further = runs.items()
+    for other, run in further:
+        pair = f"runs {name!r} and {other!r}"
+        currencies = first.experiment.returns.currency, run.experiment.returns.currency
+        if None not in currencies and currencies[0] != currencies[1]:
+            raise InputError(
+                f"{pair} are in two currencies, so their numbers cannot be compared",
+                given=", ".join(map(str, currencies)),
+                hint="run one of them again in the currency of the other",
+            )
+        ends = channels_of(first), channels_of(run)
+        if all(ends) and not ends[0] & ends[1]:
+            raise InputError(
+                f"{pair} have no channel in common, so they seem to be of two businesses",
+                given="; ".join(", ".join(sorted(names)[:5]) for names in ends),
+                hint="compare runs of one business, or call the same channels alike with channel rules",
+            )
 
 
 def ranked_by(runs: Mapping[str, Run]) -> str:

@@ -7,17 +7,26 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from attribution.decisions.comparison.side_by_side import agreement_of, lay_side_by_side, ranked_by
+from attribution.decisions.comparison.side_by_side import (
+    agreement_of,
+    channels_of,
+    check_one_business,
+    lay_side_by_side,
+    ranked_by,
+)
 from attribution.decisions.kpis import Run, counterparts, settings_that_differ
 from attribution.errors import InputError
 from attribution.schema.tables import TOTAL
+from attribution.uncertainty.model_checks import failed_checks
 
-ALWAYS, NEVER, DEPENDS = "pays under every", "pays under none", "depends"
+ABOVE, BELOW, DEPENDS, UNSURE = "credit above spend", "credit below spend", "depends", "no intervals"
+"""What the intervals of a channel say under all models and settings together; credit is not what was caused."""
 
 _CLAIMS = {
-    ALWAYS: "Spend pays back under all {tried} combinations of model and specification",
-    NEVER: "Spend pays back under none of {tried} combinations of model and specification",
-    DEPENDS: "Whether spend pays back depends on the model or the settings",
+    ABOVE: "More is credited than spent, by every interval of {tried} combinations of model and specification",
+    BELOW: "Less is credited than spent, by every interval of {tried} combinations of model and specification",
+    DEPENDS: "Whether more is credited than spent depends on the sample, the model or the settings",
+    UNSURE: "Whether more is credited than spent is not known without intervals (set resampling)",
 }
 
 _BY = {"roi": "ROI", "conversions": "credited conversions"}
@@ -35,7 +44,8 @@ class Comparison:
     findings : the headline, in sentences
     notes : what the runs count differently
     metrics : the numbers of the whole
-    verdicts : whether spend of each channel pays back, see `verdicts_of`; None unless every run has spend
+    verdicts : whether each channel is credited with more than its spend, see `verdicts_of`; None unless every run has
+        spend
     """
 
     name: str
@@ -58,7 +68,7 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     Raises
     ------
     InputError
-        If there are fewer than two runs, or the runs rank channels on different terms.
+        If there are fewer than two runs, they are of two businesses, or they rank channels on different terms.
 
     Notes
     -----
@@ -68,6 +78,7 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     if len(runs) < 2:
         raise InputError("a comparison needs at least two runs", given=len(runs))
     first = next(iter(runs.values()))
+    check_one_business(runs)
     for specification, run in runs.items():
         if run.terms != first.terms:
             raise InputError(
@@ -80,39 +91,42 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     sides = {name: {model: same_models[name].get(model) for model in run.models} for name, run in runs.items()}
     by, table = ranked_by(runs), lay_side_by_side(runs, sides)
     tables = {"comparison": table, "agreement": agreement_of(table, by)}
-    verdicts = verdicts_of(table) if by == "roi" else None
+    failed = {(name, model) for name, run in runs.items() for model in failed_checks(run.tables)}
+    passes = [key not in failed for key in zip(table["specification"], table["model"], strict=True)]
+    verdicts = verdicts_of(table[passes]) if by == "roi" else None
     findings = (*_ranking_differences(runs), *_findings(tables, verdicts, by))
     return Comparison(name, tuple(runs), tables, findings, _notes(runs), _metrics(tables, verdicts), verdicts)
 
 
 def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether spend of each channel pays back, whatever the model and settings: a ``comparison``, counted.
+    """Whether each channel is credited with more than its spend, whatever the model and settings, by its intervals.
 
     Returns
     -------
     One row per estimand and channel with spend: ``verdict``; ``tried``, the models × specifications that give it an
-    ROI; ``pays``, the share of them in which that is above 0; the least and the most of ROI, the best and the worst
-    rank; and how far ROI moves with the model (mean over specifications) and with the settings (mean over models).
+    ROI; ``above``, the share of them in which that is above 0 at the estimate; the least and the most of ROI, the best
+    and the worst rank; and how far ROI moves with the model (mean over specifications) and with the settings (mean
+    over models).
 
     Examples
     --------
     >>> table = pd.DataFrame({"specification": ["a", "b"], "model": "m", "counterpart": "m", "estimand": "allocated",
-    ...                       "channel": "x", "roi": [-0.5, 1.0], "rank": [1.0, 1.0]})
-    >>> verdicts_of(table)[["verdict", "pays", "moved_by_settings"]].values.tolist()
+    ...                       "channel": "x", "roi": [-0.5, 1.0], "roi_low": [-0.7, 0.1], "roi_high": [-0.1, 1.4],
+    ...                       "rank": [1.0, 1.0]})
+    >>> verdicts_of(table)[["verdict", "above", "moved_by_settings"]].values.tolist()
     [['depends', 0.5, 1.5]]
     """
     rows = []
     same = table["counterpart"].fillna(table["model"])
     compared = table.assign(same=same)[table["roi"].notna() & (table["channel"] != TOTAL)]
     for (estimand, channel), of in compared.groupby(["estimand", "channel"]):
-        pays = float((of["roi"] > 0).mean())
         rows.append(
             {
                 "estimand": estimand,
                 "channel": channel,
-                "verdict": ALWAYS if pays == 1 else NEVER if pays == 0 else DEPENDS,
+                "verdict": _by_intervals(of),
                 "tried": len(of),
-                "pays": pays,
+                "above": float((of["roi"] > 0).mean()),
                 "roi_least": of["roi"].min(),
                 "roi_most": of["roi"].max(),
                 "rank_best": of["rank"].min(),
@@ -122,6 +136,13 @@ def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _by_intervals(rows: pd.DataFrame) -> str:
+    low, high = rows["roi_low"], rows["roi_high"]
+    if low.isna().any():
+        return UNSURE
+    return ABOVE if (low > 0).all() else BELOW if (high < 0).all() else DEPENDS
 
 
 def _mean_range(rows: pd.DataFrame, within: str) -> float:
@@ -145,8 +166,19 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
         gone = [model for model in first.models if model not in same.values()]
         differ += [f"only {name} has model {model}" for model in gone]
         differ += [f"only {specification} has model {model}" for model in run.models if model not in same]
+        shared, every = (len(names) for names in _channels(first, run))
+        if 2 * shared < every:
+            differ.append(f"only {shared} of {every} channels are in both, so they may be of two businesses")
+        if first.digests and run.digests and not set(first.digests) & set(run.digests):
+            differ.append("they have no kind of table in common, so they may be of two businesses")
         notes.append(f"{specification}: {'; '.join(differ) or 'the same settings and data'}")
     return tuple(notes)
+
+
+def _channels(*runs: Run) -> tuple[set[str], set[str]]:
+    """Channels that all runs have, and those that any has."""
+    each = [channels_of(run) for run in runs]
+    return set.intersection(*each), set.union(*each)
 
 
 def _ranking_differences(runs: Mapping[str, Run]) -> list[str]:
@@ -175,8 +207,12 @@ def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None,
     tried = len(table[["specification", "model"]].drop_duplicates())
     sentences = []
     if verdicts is not None:
-        for verdict in (ALWAYS, NEVER, DEPENDS):
-            channels = verdicts.loc[verdicts["verdict"] == verdict, "channel"].tolist()
+        for verdict in _CLAIMS:
+            rows = verdicts[verdicts["verdict"] == verdict] if len(verdicts) else verdicts
+            channels = [
+                row.channel if row.estimand == "allocated" else f"{row.channel} ({row.estimand})"
+                for row in rows.itertuples(index=False)
+            ]
             if channels:
                 sentences.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
     moves = table[table["rank_change"].abs() > 0]
@@ -184,7 +220,8 @@ def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None,
         row = moves.loc[moves["rank_change"].abs().idxmax()]
         sentences.append(
             f"Largest change from the first specification: {row['channel']} moves from rank "
-            f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
+            f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}"
+            f"{_how_sure(row['beyond_sampling'])}."
         )
     elif table.loc[table["specification"] != table["specification"].iloc[0], "rank_change"].notna().any():
         sentences.append("No channel changes its rank between specifications.")
@@ -198,6 +235,12 @@ def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None,
     return sentences
 
 
+def _how_sure(beyond_sampling: object) -> str:
+    if pd.isna(beyond_sampling):
+        return "; there are no intervals, so this may be chance"
+    return "" if beyond_sampling else "; its intervals overlap, so this may be chance"
+
+
 def _metrics(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) -> dict[str, float]:
     table, pairs = tables["comparison"], tables["agreement"]
     metrics = {
@@ -208,7 +251,7 @@ def _metrics(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) 
     }
     if verdicts is not None:
         metrics |= {
-            f"channels_{name}": float((verdicts["verdict"] == verdict).sum())
-            for name, verdict in (("that_pay", ALWAYS), ("that_do_not_pay", NEVER), ("that_depend", DEPENDS))
+            f"channels_{name}": float((verdicts["verdict"] == verdict).sum()) if len(verdicts) else 0.0
+            for name, verdict in (("above_spend", ABOVE), ("below_spend", BELOW), ("that_depend", DEPENDS))
         }
     return metrics

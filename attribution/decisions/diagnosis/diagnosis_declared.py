@@ -20,19 +20,32 @@ ROI_SLICES = Table(
         _SLICED_BY,
         _SLICE,
         Column(
-            "journeys",
+            "reach",
             "number",
-            "journeys that touched the slice; with a period those that converted in it, or did not and were last "
-            "touched in it",
+            "touchpoints of the slice, of a segment of customers its journeys; with a period those of journeys that "
+            "converted in it, or did not and were last touched in it",
+            unit="touchpoints, or journeys, by dimension",
         ),
         Column("conversions", "number", "credited conversions"),
+        null(
+            "expected",
+            "number",
+            "conversions that it would be credited with by chance; null where the model looks at channels and the "
+            "slices are none, or the chance level is turned off",
+            unit="conversions",
+        ),
+        null(
+            "beyond_chance",
+            "number",
+            "(conversions − expected) ÷ the largest standard deviation that chance can have; null without expected",
+        ),
         Column("value", "number", "credited return, on the basis that channels are ranked by"),
         null("spend", "number", "cost of the slice; null where none of its own is known"),
         null("roi", "number", "(value − spend) ÷ spend"),
         null("roi_rest", "number", "the same of the rest"),
         null("roi_gap", "number", "roi − roi_rest"),
         null("total_gap", "number", "total ROI less that of the rest: how much the slice moves the total"),
-        null("money", "number", "spend × roi_gap; without spend what its journeys bring beyond those of the rest"),
+        null("money", "number", "spend × roi_gap; without spend what its reach brings beyond as much of the rest"),
         null("share", "number", "of all money that falls short in the dimension; 0 where nothing does"),
         null("mostly", "text", "the part that explains most of money: rate, value or cost"),
         null("profit_gap", "number", "value − spend, less that of the average other slice"),

@@ -16,6 +16,8 @@ from attribution.decisions.diagnosis.wording import ORDER
 from attribution.returns import borne_costs, whole_channels
 from attribution.returns.ranking import compared_rows
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.model_checks import reliable
+from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY
 
 _FIRST = 8
 """Tasks that stand in the open; the others are folded away."""
@@ -52,13 +54,16 @@ class DiagnosisSection(Section):
         returns = compared_rows(tables["returns"])
         result: dict[str, pd.DataFrame] = {}
         whole = whole_channels(journeys)
-        slices = [channel_slices(returns, tables["journey_profile"], whole=whole, dimension=experiment.grain)]
+        profile, credit = tables["journey_profile"], tables["credit"]
+        slices = [channel_slices(returns, profile, credit, whole=whole, dimension=experiment.grain)]
         dimensions, column = experiment.output.slices, experiment.journeys.segment
         if dimensions or segments is not None:
             segmentation = None if segments is None or column is None else (column, segments)
-            slices.append(
-                further_slices(sources, journeys, context.models, terms, dimensions=dimensions, segments=segmentation)
+            more = further_slices(
+                sources, journeys, context.models, terms, dimensions=dimensions, segments=segmentation
             )
+            # Without a model that divides conversions there are none.
+            slices += [more] if len(more) else []
         if returns["roi"].notna().any() or len(slices) > 1:
             # Without a cost a channel's gap is one of credit, which other tables tell.
             start = 0 if returns["roi"].notna().any() else 1
@@ -139,7 +144,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         models=pd.Series(agreed, index=tasks.index, dtype=object),
         kind=tasks["kind"].str.replace("_", " "),
     )[_TASK]
-    judged = _judge_channels(tables)
+    judged = _wasted_by_verdict(tables)
     slices = tables.get("roi_slices")
     gaps = None if slices is None else _gap_grid(tables["roi_parts"])
     borne = borne_costs(tables["cost_sensitivity"])[_BORNE] if "cost_sensitivity" in tables else pd.DataFrame()
@@ -147,7 +152,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         "first": shown.head(_FIRST),
         "others": shown.iloc[_FIRST:_MOST] if len(shown) > _FIRST else None,
         "wasted": None if judged is None else _largest(judged.loc[judged["status"] == WASTED, _WASTED], "loss"),
-        "wasted_says": _say_wasted(judged),
+        "wasted_says": _say_wasted(judged, by_verdict="verdicts" in tables),
         "slices": None if slices is None else _largest(slices[slices["money"].notna()], "money"),
         "gaps": None if gaps is None else _largest(gaps, "money"),
         "sensitivity": None if borne.empty else _largest(borne, "amount"),
@@ -155,15 +160,31 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
 
 
 def _judge_channels(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
-    """Every channel with an ROI, and whether its spend pays; None where no channel has one."""
-    judged = judge_spend(tables["returns"]) if "returns" in tables else pd.DataFrame()
+    """Every channel with an ROI, and whether its spend pays; None where no channel has one.
+
+    Models that fail a check have no say.
+    """
+    judged = judge_spend(reliable(tables["returns"], tables)) if "returns" in tables else pd.DataFrame()
     return None if judged.empty else judged
 
 
-def _say_wasted(judged: pd.DataFrame | None) -> str:
+def _wasted_by_verdict(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """As `_judge_channels`; where channels have verdicts, those that do not pay alone."""
+    judged = _judge_channels(tables)
+    if judged is None or "verdicts" not in tables:
+        return judged
+    verdicts = tables["verdicts"]
+    failing = verdicts.loc[verdicts["verdict"] == DOES_NOT_PAY, "channel"]
+    return judged[judged["channel"].isin(failing)]
+
+
+def _say_wasted(judged: pd.DataFrame | None, *, by_verdict: bool) -> str:
     """How much spend is wasted under every model, and under any; or why nobody can tell."""
     if judged is None:
         return "No channel has an ROI, so no spend can be called wasted."
+    if by_verdict:
+        spend = judged.groupby("channel")["spend"].max().sum()
+        return f"Spend on channels that do not pay, by their verdict: {spend:,.0f}."
     with_interval = judged[judged["wasted"].notna()]
     if with_interval.empty:
         return "Without intervals, no spend can be called wasted. Set resampling in the experiment to get them."

@@ -4,11 +4,14 @@ What a slice returns and costs is
 
     return = reach · rate · value,    costs = reach · cost,
 
-with *reach* the journeys that touched it, *rate* the conversions credited to it per such journey, *value* the return
-per credited conversion and *cost* its costs per journey. It is held against the rest of its dimension: all other
-slices together. Reach is in return and in cost alike, so no ROI depends on it and its part of a gap in ROI is 0; what
-it does is to make a gap large or small in money, which is why the gap in profit, to the average other slice, has a
-part for it.
+with *reach* its touchpoints (of a segment of customers its journeys), *rate* the conversions credited to it per
+touchpoint, *value* the return per credited conversion and *cost* its costs per touchpoint. It is held against the
+rest of its dimension: all other slices together. Reach is in return and in cost alike, so no ROI depends on it and its
+part of a gap in ROI is 0; what it does is to make a gap large or small in money, which is why the gap in profit, to
+the average other slice, has a part for it.
+
+Most gaps of rate are chance: of labels that mean nothing half have more than the rest. So each slice is also held
+against the conversions that it would get by chance, with the number of standard deviations that lie between.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ from numpy.typing import NDArray
 from attribution.arguments import check_arguments
 from attribution.decisions.diagnosis.diagnosis_declared import ROI_SLICES
 from attribution.errors import InputError
+from attribution.kernels.statistics.beyond_chance import label_z
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 
 Floats = NDArray[np.float64]
 
 PARTS = ("reach", "rate", "value", "cost")
-NEEDED = ("dimension", "model", "slice", "journeys", "conversions", "value", "spend")
+NEEDED = ("dimension", "model", "slice", "reach", "conversions", "value", "spend")
 
 _KEY = ["dimension", "model"]
 
@@ -46,20 +50,22 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     Parameters
     ----------
-    slices : one row per ``dimension``, ``model`` (null where none has a say) and ``slice``, with ``journeys`` that
-        touched it, credited ``conversions``, credited ``value`` (any return) and ``spend`` (null or 0: no cost known).
-        Slices of one dimension and model are held against each other; where any has spend, those that have
+    slices : one row per ``dimension``, ``model`` (null where none has a say) and ``slice``, with its ``reach``
+        (touchpoints, or journeys where each is of one slice alone), credited ``conversions``, credited ``value`` (any
+        return) and ``spend`` (null or 0: no cost known); optional is ``expected``, the conversions that it would be
+        credited with by chance (null: not known). Slices of one dimension and model are held against each other; where
+        any has spend, those that have
 
     Returns
     -------
     ``roi_slices`` and ``roi_parts`` by name. Parts add up exactly: to ``roi_gap``, to ``money`` (spend × roi_gap) and
     to ``profit_gap``. A dimension without costs has no ROI and no cost part: these are null, and money is what the
-    slice's journeys bring beyond what journeys of the rest do.
+    slice's reach brings beyond what as much reach of the rest does.
 
     Raises
     ------
     InputError
-        If a column is missing, a slice is there twice, or journeys or spend are negative.
+        If a column is missing, a slice is there twice, or reach or spend are negative.
 
     References
     ----------
@@ -67,10 +73,10 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     Examples
     --------
-    Both channels turn one journey in ten into a conversion worth 50; a journey costs 2 here and 4 there.
+    Both channels turn one touchpoint in ten into a conversion worth 50; a touchpoint costs 2 here and 4 there.
 
     >>> found = diagnose_roi(pd.DataFrame({
-    ...     "dimension": "channel", "model": "linear", "slice": ["mail", "search"], "journeys": [100, 100],
+    ...     "dimension": "channel", "model": "linear", "slice": ["mail", "search"], "reach": [100, 100],
     ...     "conversions": [10, 10], "value": [500.0, 500.0], "spend": [200.0, 400.0]}))
     >>> found["roi_slices"][["slice", "roi", "roi_rest", "money", "mostly"]].values.tolist()
     [['mail', 1.5, 0.25, 250.0, 'cost'], ['search', 0.25, 1.5, -500.0, 'cost']]
@@ -78,6 +84,8 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     [['reach', 0.0], ['rate', 0.0], ['value', 0.0], ['cost', -1.25]]
     """
     _check(slices)
+    if "expected" not in slices:
+        slices = slices.assign(expected=np.nan)
     whole, parts = [], []
     for _, group in slices.groupby(_KEY, sort=False, dropna=False):
         rows, of_parts = _of_dimension(group.reset_index(drop=True))
@@ -97,7 +105,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 class Gap:
     """Slices (n,) and the rest of each: counts are (2, n), the rest first; ``costs`` None where there are none."""
 
-    journeys: Floats
+    reach: Floats
     conversions: Floats
     returns: Floats
     costs: Floats | None
@@ -114,42 +122,42 @@ class Gap:
             off = math.fsum([*here, -total])
             return np.stack([[math.fsum((total, off, -own)) for own in here], here])
 
-        counts = {name: pair(name) for name in ("journeys", "conversions", "value")}
+        counts = {name: pair(name) for name in ("reach", "conversions", "value")}
         costs = pair("spend") if has_costs else None
-        return cls(counts["journeys"], counts["conversions"], counts["value"], costs, len(table) - 1)
+        return cls(counts["reach"], counts["conversions"], counts["value"], costs, len(table) - 1)
 
     def factors(self) -> dict[str, Floats]:
         """(2, n) each factor of the rest and of the slice; reach of the rest is that of its average slice.
 
         Where a factor cannot be told, the one before it is left out of both, so that they still multiply to returns.
         """
-        journeys, conversions = self.journeys, self.conversions
+        reach, conversions = self.reach, self.conversions
         if self.costs is None:
             # Only what was touched can convert; where the counts say otherwise, reach is left out.
-            journeys = _stand_in(journeys, np.abs(conversions) + np.abs(self.returns), np.ones(journeys.shape))
+            reach = _stand_in(reach, np.abs(conversions) + np.abs(self.returns), np.ones(reach.shape))
         else:
-            # Spend without a journey: what a journey cost cannot be told, what a unit of spend brought can.
-            journeys = _stand_in(journeys, self.costs, self.costs)
-        conversions = _stand_in(conversions, self.returns, journeys)
+            # Spend without a touchpoint: what one cost cannot be told, what a unit of spend brought can.
+            reach = _stand_in(reach, self.costs, self.costs)
+        conversions = _stand_in(conversions, self.returns, reach)
         scale = np.array([[max(self.rest_size, 1)], [1]])
         factors = {
-            "reach": journeys / scale,
-            "rate": ratio_known(conversions, journeys),
+            "reach": reach / scale,
+            "rate": ratio_known(conversions, reach),
             "value": ratio_known(self.returns, conversions),
         }
-        return factors if self.costs is None else factors | {"cost": ratio_known(self.costs, journeys)}
+        return factors if self.costs is None else factors | {"cost": ratio_known(self.costs, reach)}
 
     def shown(self) -> dict[str, Floats]:
         """(2, n) the factors as they are read: null where there is nothing to divide by."""
         with np.errstate(divide="ignore", invalid="ignore"):
             rates = {
-                "rate": np.where(self.journeys != 0, self.conversions / self.journeys, np.nan),
+                "rate": np.where(self.reach != 0, self.conversions / self.reach, np.nan),
                 "value": np.where(self.conversions != 0, self.returns / self.conversions, np.nan),
-                "cost": np.full(self.journeys.shape, np.nan)
+                "cost": np.full(self.reach.shape, np.nan)
                 if self.costs is None
-                else np.where(self.journeys != 0, self.costs / self.journeys, np.nan),
+                else np.where(self.reach != 0, self.costs / self.reach, np.nan),
             }
-        return {"reach": self.journeys / np.array([[max(self.rest_size, 1)], [1]]), **rates}
+        return {"reach": self.reach / np.array([[max(self.rest_size, 1)], [1]]), **rates}
 
 
 def _stand_in(count: Floats, needed: Floats, other: Floats) -> Floats:
@@ -183,7 +191,7 @@ def profit_parts(gap: Gap) -> dict[str, Floats]:
 
 
 def return_parts(gap: Gap) -> dict[str, Floats]:
-    """(n,) parts of what the slice's journeys return beyond what journeys of the rest do."""
+    """(n,) parts of what the slice's reach returns beyond what as much reach of the rest does."""
     factors = gap.factors()
     names = ("rate", "value")
     before, after = (np.stack([factors[name][side] for name in names]) for side in (0, 1))
@@ -205,6 +213,8 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     spend = table["spend"].where(paid)
     rows["roi"] = (table["value"] - spend) / spend
     rows["mostly"] = None
+    conversions = table["conversions"].to_numpy(float)
+    rows["beyond_chance"] = label_z(conversions, table["expected"].to_numpy(float), conversions.sum())
     if len(compared) > 1:
         gap = Gap.of(compared, has_costs=has_costs)
         gaps = _gaps(gap, gap.shown())
@@ -277,12 +287,12 @@ def _check(slices: pd.DataFrame) -> None:
     if twice.any():
         first = slices.loc[twice.idxmax(), [*_KEY, "slice"]].tolist()
         raise InputError("diagnose_roi: a slice appears twice", given=" / ".join(map(str, first)))
-    for name in ("journeys", "spend"):
+    for name in ("reach", "spend"):
         if (slices[name] < 0).any():
             raise InputError(f"diagnose_roi: {name} must not be below 0", given=float(slices[name].min()))
-    counted = slices[["journeys", "conversions", "value"]].to_numpy(float)
+    counted = slices[["reach", "conversions", "value"]].to_numpy(float)
     if not np.isfinite(counted).all() or np.isinf(slices["spend"].to_numpy(float)).any():
         raise InputError(
-            "diagnose_roi: journeys, conversions and value must be finite numbers",
+            "diagnose_roi: reach, conversions and value must be finite numbers",
             allowed="finite numbers; spend may also be null",
         )

@@ -14,9 +14,8 @@ from attribution.data.loading.events import Dimensions
 from attribution.decisions.diagnosis.gaps import NEEDED
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
-from attribution.journeys.profile import journeys_by_channel
+from attribution.journeys.profile import touchpoints_by_channel
 from attribution.journeys.structure import tally
-from attribution.kernels.markov.step_counts import Slices, distinct_members
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
 from attribution.models import AttributionModel
 from attribution.models.credit import allocate
@@ -32,34 +31,52 @@ MOST_SLICES = 1_000
 
 
 def channel_slices(
-    returns: pd.DataFrame, profile: pd.DataFrame, *, whole: Mapping[str, str] | None = None, dimension: str = "channel"
+    returns: pd.DataFrame,
+    profile: pd.DataFrame,
+    credit: pd.DataFrame | None = None,
+    *,
+    whole: Mapping[str, str] | None = None,
+    dimension: str = "channel",
 ) -> pd.DataFrame:
     """Slices by channel under every model, as `diagnose_roi` takes them, on the terms that channels are ranked by.
 
     Parameters
     ----------
     returns : the ``returns`` table
-    profile : the ``journey_profile`` table, for the journeys that touched each channel
+    profile : the ``journey_profile`` table, for the touchpoints of each channel
+    credit : the ``credit`` table, for what chance gives each channel; that is null without it
     whole : for channels that a path transform has split, the channel each is a part of
     dimension : what channels are called; campaigns may be in their place
     """
     rows = main_basis(returns)
     rows = rows[~rows["channel"].isin(NO_CHANNELS)]
-    touched = journeys_by_channel(profile)
-    journeys = touched.groupby(touched.index.to_series().replace(dict(whole or {}))).sum()
+    parts = dict(whole or {})
+    touchpoints = touchpoints_by_channel(profile)
+    reach = touchpoints.groupby(touchpoints.index.to_series().replace(parts)).sum()
     table = pd.DataFrame(
         {
             "dimension": dimension,
             "model": rows["model"],
             "slice": rows["channel"],
-            "journeys": rows["channel"].map(journeys).astype(float).fillna(0.0),
+            "reach": rows["channel"].map(reach).astype(float).fillna(0.0),
             "conversions": rows["conversions"],
+            "expected": _by_chance(rows, credit, parts),
             "value": rows["value"],
             # Without a cost of its own a channel has no ROI, even where it shares in others.
             "spend": rows["spend"].where(rows["roi"].notna()),
         }
     )
     return table.reset_index(drop=True)
+
+
+def _by_chance(rows: pd.DataFrame, credit: pd.DataFrame | None, parts: Mapping[str, str]) -> Floats:
+    """What chance gives each row; null for models of what channels caused, whose credit is no division."""
+    if credit is None or "chance_conversions" not in credit:
+        return np.full(len(rows), np.nan)
+    divided = credit[credit["estimand"] == "allocated"]
+    key = [divided["model"], divided["channel"].replace(dict(parts))]
+    expected = divided["chance_conversions"].groupby(key).sum(min_count=1)
+    return np.asarray(expected.reindex(pd.MultiIndex.from_frame(rows[["model", "channel"]])), np.float64)
 
 
 def check_dimensions(sources: Sources, names: Sequence[str], *, grain: str) -> None:
@@ -90,7 +107,7 @@ def check_slices(dimensions: Dimensions, name: str) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class SliceReader:
-    """Adds up journeys and what every model allocates, by the values of dimensions and by segment.
+    """Adds up reach and what every model allocates, by the values of dimensions and by segment.
 
     Attributes
     ----------
@@ -121,12 +138,12 @@ class SliceReader:
         return sum(map(self._reach, chunk.by_last_touch), start=Summary(tables))
 
     def _reach(self, chunk: JourneyChunk) -> Summary:
-        """Journeys by slice; a journey that failed counts when it was last touched, as its spend does."""
+        """Touchpoints by slice, journeys by segment; one that failed counts when it was last touched, as its spend."""
         touched = chunk.touched
-        tables = {f"{name}/journeys": _journeys(touched, name) for name in self.dimensions}
+        tables = {f"{name}/reach": _touchpoints(touched, name) for name in self.dimensions}
         if self.segments is not None:
             of = self.segments.of(touched).astype(np.int64)[:, None]
-            tables["segment/journeys"] = sum_by_key(of, _weight(touched))
+            tables["segment/reach"] = sum_by_key(of, _weight(touched))
         return Summary(tables)
 
     def _terms(self, chunk: JourneyChunk) -> dict[str, Floats]:
@@ -167,12 +184,14 @@ def further_slices(
     if segments is not None:
         names = np.array(segments[1].names, dtype=object)
         parts.append(_rows(summary, ("segment", ""), f"customers.{segments[0]}", None, names))
+        parts[-1]["expected"] = _by_reach(parts[-1])
     for name in dimensions:
         values = check_slices(journeys.dimensions, name)
         names = np.array([NO_SEGMENT, *values], dtype=object)
-        parts += [
-            _rows(summary, (name, f"{position}"), name, model.label, names) for position, model in enumerate(allocated)
-        ]
+        for position, model in enumerate(allocated):
+            rows = _rows(summary, (name, f"{position}"), name, model.label, names)
+            # Weights that look at channels favour some of them whatever the labels of touchpoints.
+            parts.append(rows.assign(expected=_by_reach(rows) if model.ignores_channels else np.nan))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NEEDED))
 
 
@@ -187,13 +206,19 @@ def _rows(
             "dimension": dimension,
             "model": model,
             "slice": names,
-            "journeys": summary.dense(f"{name}/journeys", len(names)),
+            "reach": summary.dense(f"{name}/reach", len(names)),
             "conversions": sums["conversions"],
             "value": sums["gains"] - sums["losses"],
             "spend": np.nan,
         }
     )
-    return table[(table["journeys"] > 0) | (table["conversions"] != 0)]
+    return table[(table["reach"] > 0) | (table["conversions"] != 0)]
+
+
+def _by_reach(rows: pd.DataFrame) -> pd.Series:
+    """Conversions of all slices in proportion to their reach."""
+    total = rows["reach"].sum()
+    return rows["reach"] / total * rows["conversions"].sum() if total > 0 else rows["reach"] * np.nan
 
 
 def _sums(prefix: str, keys: NDArray[np.int64], terms: Mapping[str, Floats]) -> dict[str, KeyedSums]:
@@ -205,11 +230,10 @@ def _weight(chunk: JourneyChunk) -> Floats:
     return np.asarray(chunk.conversions, np.float64) + np.asarray(chunk.nulls, np.float64)
 
 
-def _journeys(touched: JourneyChunk, name: str) -> KeyedSums:
-    digit = touched.dimensions.digit(touched.code.astype(np.int64), name).astype(np.int32)
-    _, radix = touched.dimensions.stride_and_radix(name)
-    journey, member = distinct_members(Slices(touched.start, touched.stop, digit, radix))
-    return tally(member, _weight(touched)[journey])
+def _touchpoints(touched: JourneyChunk, name: str) -> KeyedSums:
+    flat = touched.flatten(touched.lengths > 0)
+    digit = flat.dimensions.digit(flat.code.astype(np.int64), name)
+    return tally(digit, np.repeat(_weight(flat), flat.lengths))
 
 
 def _journey_return(sources: Sources, terms: Terms) -> Callable[[JourneyChunk], Floats]:

@@ -12,8 +12,10 @@ from attribution.amounts import format_money, format_roi, percent, pluralise
 from attribution.decisions.diagnosis import wording
 from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED, judge_spend
+from attribution.kernels.statistics.beyond_chance import least_z
 from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
+from attribution.uncertainty.model_checks import reliable
 from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS
 from attribution.uncertainty.sensitivity.verdicts import one_per_channel
 
@@ -26,19 +28,17 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None, currency
 
     Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
     models differ, the size is the middle one over those that agree, and most of them must. Sizes overlap, so they do
-    not add up.
+    not add up. Nothing rests on a model that fails a check, see `attribution.uncertainty.model_checks`.
 
     Parameters
     ----------
-    tables : ``roi_slices``, ``returns``, ``cost_sensitivity``, ``verdicts``, ``quality``,
+    tables : ``roi_slices``, ``returns``, ``cost_sensitivity``, ``verdicts``, ``quality``, ``placebo``, ``credit``,
         ``channel_lint`` and ``funnel`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
     currency : of all money, where that is known
     """
     rows = [
-        *_lagging(tables),
-        *_waste(tables, currency),
-        *_verdicts(tables),
+        *_of_spend(tables, currency),
         *_without_cost(tables),
         *_tracking(tables, repeated_costs),
         *_lint(tables),
@@ -64,8 +64,8 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None, currency
     return table
 
 
-def _task(kind: str, evidence: str, columns: Task, check: str | None = None) -> Task:
-    return {"kind": kind, "evidence": evidence, "check": check or wording.CHECKS[kind], **columns}
+def _task(kind: str, evidence: str, columns: Task) -> Task:
+    return {"kind": kind, "evidence": evidence, "check": wording.CHECKS[kind], **columns}
 
 
 def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame:
@@ -93,51 +93,77 @@ def _size_columns(row: Task) -> Task:
     return {name: row[name] for name in _SIZED}
 
 
+def _of_spend(tables: Tables, currency: str | None) -> Iterator[Task]:
+    """One task of each channel about its spend: its verdict if it has one, else what its interval or estimate says.
+
+    Slices that are no channels have no spend; each has its own.
+    """
+    taken: set[object] = set()
+    for row in (*_verdicts(tables), *_never_touched(tables), *_waste(tables, currency), *_lagging(tables)):
+        if row["dimension"] not in ("channel", "campaign"):
+            yield row
+        elif row["slice"] not in taken:
+            taken.add(row["slice"])
+            yield row
+
+
 def _lagging(tables: Tables) -> Iterator[Task]:
-    """Slices that fall behind the rest under most models."""
+    """Slices that get less credit than their touchpoints get by chance, under most models that can tell."""
     slices = tables.get("roi_slices")
     if slices is None:
         return
     key = ["dimension", "slice"]
-    with_money = slices[slices["money"].notna()]
-    with_money = with_money.assign(
-        models=with_money.groupby(key)["money"].transform("size"),
-        behind=(with_money["money"] < 0).groupby([with_money[name] for name in key]).transform("sum"),
+    tested = slices[slices["money"].notna() & slices["beyond_chance"].notna()]
+    if tested.empty:
+        return
+    is_behind = (tested["beyond_chance"] < -least_z(len(tested[key].drop_duplicates()))) & (tested["money"] < 0)
+    groups = [tested[name] for name in key]
+    tested = tested.assign(
+        models=is_behind.groupby(groups).transform("size"), behind=is_behind.groupby(groups).transform("sum")
     )
-    behind = with_money[(with_money["money"] < 0) & (2 * with_money["behind"] > with_money["models"])]
-    for row in _middle(behind, key, -behind["money"]).to_dict("records"):
-        part = None if pd.isna(row["mostly"]) else str(row["mostly"])
-        evidence = f"{row['journeys']:,.0f} journeys return less than the same number of other journeys"
-        if not np.isnan(row["roi_rest"]):
-            evidence = f"ROI is {format_roi(row['roi'])}, against {format_roi(row['roi_rest'])} for the rest"
-        check = wording.LAGS_BY[part]
-        if row["journeys"] == 0:
-            evidence, check = f"{evidence}; it is in no journey", wording.NEVER_TOUCHED
-        elif part is not None:
-            evidence += f", mostly because of {part}"
+    of_all = tested.groupby(["dimension", "model"], dropna=False)
+    worth = of_all["value"].transform("sum") / of_all["conversions"].transform("sum")
+    shortfall = (tested["expected"] - tested["conversions"]) * worth
+    behind = is_behind & (2 * tested["behind"] > tested["models"])
+    for row in _middle(tested[behind], key, shortfall[behind]).to_dict("records"):
+        unit = "journeys" if str(row["dimension"]).startswith("customers.") else "touchpoints"
+        evidence = (
+            f"its {row['reach']:,.0f} {unit} are credited with {row['conversions']:,.1f} conversions; by chance it "
+            f"would be {row['expected']:,.1f}"
+        )
         columns = {name: row[name] for name in ("dimension", "slice", "spend", "roi")}
-        yield _task(wording.LAGGING, evidence, {**columns, **_size_columns(row)}, check)
+        yield _task(wording.LAGGING, evidence, {**columns, **_size_columns(row)})
+
+
+def _never_touched(tables: Tables) -> Iterator[Task]:
+    """Channels with spend and without a touchpoint: of what nobody recorded nobody can say that it does not pay."""
+    slices = tables.get("roi_slices")
+    if slices is None:
+        return
+    idle = slices[(slices["reach"] == 0) & (slices["spend"] > 0)].drop_duplicates(["dimension", "slice"])
+    for row in idle.to_dict("records"):
+        columns: Task = {name: row[name] for name in ("dimension", "slice", "spend")}
+        yield _task(wording.NEVER_TOUCHED, "it has spend, but no touchpoint", {**columns, "size": row["spend"]})
 
 
 def _waste(tables: Tables, currency: str | None) -> Iterator[Task]:
     """Spend below break-even under most models: by its interval, or at the estimate where there are no intervals.
 
-    Where a channel has a verdict, that is what is said of its spend.
+    An estimate of what a channel caused goes before credit that is divided.
     """
     if "returns" not in tables:
         return
-    judged = judge_spend(tables["returns"])
-    if "verdicts" in tables:
-        judged = judged[~judged["channel"].isin(tables["verdicts"]["channel"])]
-    key = ["estimand", "channel"]
+    judged = judge_spend(reliable(tables["returns"], tables))
+    estimated = set(judged.loc[judged["estimand"] == "incremental", "channel"])
+    judged = judged[(judged["estimand"] == "incremental") | ~judged["channel"].isin(estimated)]
     surely = judged[(judged["status"] == WASTED) & (2 * judged["models_wasted"] > judged["models"])]
     losing = (judged["status"] == UNKNOWN) & (judged["loss"] > 0)
-    most = 2 * losing.groupby([judged[name] for name in key]).transform("sum") > judged["models"]
+    most = 2 * losing.groupby([judged["estimand"], judged["channel"]]).transform("sum") > judged["models"]
     for kind, part in (
         (wording.WASTED, surely),
         (wording.LOSING, judged[losing & most & (judged["models_wasted"] == 0)]),
     ):
-        for row in _middle(part, key, part["loss"]).to_dict("records"):
+        for row in _middle(part, ["estimand", "channel"], part["loss"]).to_dict("records"):
             spend = format_money(row["spend"], currency)
             evidence = f"{spend} was spent at an ROI on {row['basis']} of {format_roi(row['roi'])}"
             if kind == wording.WASTED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LAGGING = "lagging_slice"
+NEVER_TOUCHED = "spend_without_touchpoint"
 WASTED = "wasted_spend"
 LOSING = "spend_below_break_even"
 DOES_NOT_PAY = "does_not_pay"
@@ -20,6 +21,7 @@ ORDER = (LOSS, SHORTFALL, GAIN, UNKNOWN)
 
 ABOUT = {
     LAGGING: SHORTFALL,
+    NEVER_TOUCHED: UNKNOWN,
     WASTED: LOSS,
     LOSING: UNKNOWN,
     DOES_NOT_PAY: LOSS,
@@ -34,7 +36,8 @@ ABOUT = {
 }
 
 SIZE_OF = {
-    LAGGING: "additional return if it did as well as the rest",
+    LAGGING: "additional return if it were credited as by chance",
+    NEVER_TOUCHED: "spend without a touchpoint",
     WASTED: "spend that was not earned back",
     LOSING: "estimate of the spend that was not earned back",
     DOES_NOT_PAY: "what the spend loses at the least",
@@ -48,18 +51,11 @@ SIZE_OF = {
     BOTTLENECK: "value of one percentage point more of its rate",
 }
 
-NEVER_TOUCHED = (
-    "Look for touchpoints that are not tracked or have another name: money was spent, but there is no touchpoint."
-)
-
-LAGS_BY = {
-    "rate": "Check audience and landing pages: its journeys convert less often than the rest.",
-    "value": "Check products, discounts and returns: its conversions are worth less than the rest.",
-    "cost": "Check prices, bids and costs other than media: its journeys cost more than the rest.",
-    None: "Check conversion rate, value and cost together: none of them alone explains the gap.",
-}
-
 CHECKS = {
+    LAGGING: "Check what sets it apart before you change it: credit says where conversions were, and not why.",
+    NEVER_TOUCHED: (
+        "Look for touchpoints that are not tracked or have another name: money was spent, but there is no touchpoint."
+    ),
     WASTED: "Pause or reduce it in one region or for one period and measure the effect before you cut it for good.",
     LOSING: "Check whether this is chance: set resampling in the experiment, or wait for more conversions.",
     DOES_NOT_PAY: "Check what would change the verdict, then reduce spend step by step and measure the effect.",

@@ -17,6 +17,7 @@ from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, me
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
 from attribution.errors import InputError
+from attribution.uncertainty.model_checks import failed_checks
 
 NOW, BASELINE, EARLIER = "now", "baseline", "earlier"
 """When a run was: the one held against the targets, the pinned one, and others."""
@@ -234,6 +235,16 @@ def model_note(targets: Targets, run: Run) -> str | None:
         f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(further)} "
         'too: name one with model = "…" in the file of targets.'
     )
+
+
+def check_notes(table: pd.DataFrame, run: Run) -> list[str]:
+    """What is to be known of models that judge a target of ``kpis`` and fail a check."""
+    judging = set(today(table)["model"].dropna())
+    return [
+        f"Do not act on targets under {model}, because it fails a check. {says}"
+        for model, says in failed_checks(run.tables).items()
+        if model in judging
+    ]
 
 
 def target_metrics(table: pd.DataFrame) -> dict[str, float]:

@@ -136,7 +136,9 @@ def comparison_page(comparison: Comparison) -> Page:
     }
     sections = [Section(key, *texts[key], comparison.tables[key]) for key in texts]
     if comparison.verdicts is not None:
-        says = "Whether the spend of a channel pays back under all models and settings."
+        says = (
+            "Whether each channel is credited with more than its spend under all models and settings, by its intervals."
+        )
         sections.insert(0, Section("verdicts", "Verdicts", says, comparison.verdicts))
     notes = [f"Difference from the first run: {note}" for note in comparison.notes]
     notes.append("Credit divides the observed conversions; it is not incremental.")

@@ -55,7 +55,7 @@ _WORDS: Mapping[str, str] = {
     "nats per step or journey, by per": "log_loss log_loss_se",
     "information criterion": "aic bic",
     "stability index": "psi",
-    "standard deviations": "risk_aversion",
+    "standard deviations": "risk_aversion beyond beyond_chance",
     "shape of a curve": "curvature steepness",
 }
 _UNIT_OF = {word: unit for unit, words in _WORDS.items() for word in words.split()}

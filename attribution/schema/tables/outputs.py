@@ -196,11 +196,11 @@ JOURNEY_PROFILE = Table(
         Column(
             "measure",
             "text",
-            "path_length, time_lag_days, touchpoints, participation, or, with a period, last_touched: as "
-            "participation, but a journey without a conversion counts when it was last touched, not when it closes one "
-            "lookback window later",
+            "path_length, time_lag_days, touchpoints, participation, or, with a period, last_touched and "
+            "touchpoints_last_touched: as participation and touchpoints, but a journey without a conversion counts "
+            "when it was last touched, not when it closes one lookback window later",
         ),
-        null("channel", "text", "for touchpoints, participation and last_touched"),
+        null("channel", "text", "for touchpoints and participation, and both when last touched"),
         null(
             "bin",
             "number",
@@ -211,8 +211,8 @@ JOURNEY_PROFILE = Table(
         Column(
             "count",
             "number",
-            "journeys in the bin (touchpoints for measure touchpoints)",
-            unit="journeys, or touchpoints for measure touchpoints",
+            "journeys in the bin (touchpoints for measures of touchpoints)",
+            unit="journeys, or touchpoints for measures of touchpoints",
         ),
         Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome; of last_touched ÷ all of it"),
     ),
@@ -351,12 +351,12 @@ INTERACTIONS = Table(
         Column(
             "interaction",
             "number",
-            "worth of the pair beyond the sum of both",
+            "worth of the pair beyond the sum of both; never above 0 for Markov without a continuation, never below 0 "
+            "for the game of sets, however channels work together",
             unit="share of conversions, or conversions, by measure",
         ),
-        Column("kind", "text", "synergy (above 0), substitution (below 0) or none"),
     ),
-    question="Which pairs of channels gain by each other, and which stand in for each other?",
+    question="What does each pair of channels bring beyond the sum of both?",
 )
 
 OUTPUTS = {

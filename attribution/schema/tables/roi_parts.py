@@ -8,9 +8,9 @@ EARLIER_RUN, REST = "earlier_run", "rest"
 """What ROI is held against: the same slice in an earlier run, or all other slices of its dimension."""
 
 _FACTOR = (
-    "spend: money; volume, reach: journeys, on the day of conversion or last touchpoint; "
-    "rate: conversions per journey; value: money per conversion; "
-    "cost: of runs all costs ÷ media spend, of slices money per journey"
+    "spend: money; volume: journeys, reach: touchpoints or journeys, on the day of conversion or last touchpoint; "
+    "rate: conversions per journey, of slices per unit of reach; value: money per conversion; "
+    "cost: of runs all costs ÷ media spend, of slices money per unit of reach"
 )
 
 ROI_PARTS = Table(

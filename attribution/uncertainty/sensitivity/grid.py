@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import Journeys
-from attribution.models import AdditiveHazard, AttributionModel, Markov, Shapley
+from attribution.journeys.refine import are_direct
+from attribution.models import AdditiveHazard, AttributionModel, LastNonDirect
 from attribution.models.additive_hazard import FOLLOWS_INTENT, FOLLOWS_TRAITS
 from attribution.returns import Terms, whole_channels
 from attribution.returns.channel_costs import CostBasis
 from attribution.uncertainty.sensitivity.choices import Choices
 
 Floats = NDArray[np.float64]
-
-_OF_JOURNEYS = (Markov, Shapley)
-"""Incremental readings of these compare whole journeys. Those end with the conversion, so converters have fewer
-touchpoints, and effects come out too small or negative."""
 
 FLAGS = (FOLLOWS_INTENT, FOLLOWS_TRAITS)
 """What is said of a channel whose touchpoints are seen to follow customers who would convert anyway."""
@@ -46,7 +44,8 @@ class Grid:
     average : return of a conversion, over all channels and models
     unseen : channels of which there is no touchpoint in the data
     assumptions : what each model assumes about effects, in words; empty where nothing
-    biased : labels of models that estimate effects from whole journeys
+    failed : models that fail a check, see `attribution.uncertainty.model_checks`, and why
+    ignored : of each model, channels that it gives no credit whatever they do
     unknown : of each model of customers at risk, channels whose effect it cannot tell, and why
     """
 
@@ -61,7 +60,8 @@ class Grid:
     average: float = 0.0
     unseen: frozenset[str] = frozenset()
     assumptions: tuple[str, ...] = ()
-    biased: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unknown: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
@@ -112,9 +112,13 @@ class Grid:
         return set(self.models) <= set(self.unknown)
 
     @property
-    def unbiased(self) -> Grid:
-        """Without the models that estimate effects from whole journeys; all of them where there is no other."""
-        positions = [position for position, model in enumerate(self.models) if model not in self.biased]
+    def reliable(self) -> Grid:
+        """Without the models that fail a check; all of them where there is no other."""
+        return self.without(self.failed)
+
+    def without(self, models: Container[str]) -> Grid:
+        """Without some of the models; all of them where there is no other."""
+        positions = [position for position, model in enumerate(self.models) if model not in models]
         return self._at(positions) if positions else self
 
     def _at(self, positions: Sequence[int]) -> Grid:
@@ -166,11 +170,13 @@ def grid_of(
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
         frozenset(names) - set(journeys.dimensions.channels),
         tuple(f"{model.label}: {model.assumptions.effects}" if model.assumptions.effects else "" for model in models),
-        frozenset(
-            model.label for model in models if model.estimand == "incremental" and isinstance(model, _OF_JOURNEYS)
-        ),
-        unknown,
+        ignored={model.label: _ignored_channels(model) for model in models if isinstance(model, LastNonDirect)},
+        unknown=unknown,
     )
+
+
+def _ignored_channels(model: LastNonDirect) -> frozenset[str]:
+    return frozenset(compress(model.channels_, are_direct(model.channels_, model.direct)))
 
 
 def _unknown_channels(model: AdditiveHazard) -> dict[str, str]:

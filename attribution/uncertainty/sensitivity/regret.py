@@ -22,11 +22,20 @@ Floats = NDArray[np.float64]
 
 
 def regret_table(grid: Grid, options: SensitivityOptions) -> pd.DataFrame:
-    """The ``regret`` table of models that estimate the same, in the run's own window, policy and cost basis."""
+    """The ``regret`` table of models that estimate the same, in the run's own window, policy and cost basis.
+
+    Models that fail a check are left out, and those that give a channel with spend no credit whatever it does: the
+    largest regret would always be that of being wrong about what such a model cannot say.
+    """
+    with_spend = set(grid.channels)
+    blind = {model for model, ignored in grid.ignored.items() if ignored & with_spend}
+    columns = list(REGRET.column_names)
+    if set(grid.models) <= set(grid.failed):
+        return pd.DataFrame(columns=columns)
+    grid = grid.reliable.without(blind)
     window, policy, cost_basis = grid.own
     returned, today = grid.returned[:, window, policy, 0], grid.spend[0, window, policy, cost_basis, 0]
     spent = np.flatnonzero(np.isfinite(today))
-    columns = list(REGRET.column_names)
     if not len(spent):
         return pd.DataFrame(columns=columns)
     # What costs more than nothing brings is not worth a unit, and no less than that.

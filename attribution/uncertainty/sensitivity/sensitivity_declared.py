@@ -142,7 +142,8 @@ VERDICTS = Table(
 
 REGRET = Table(
     "regret",
-    "model acted on × model that is right, under the run's own window, policy and cost basis",
+    "model acted on × model that is right, under the run's own window, policy and cost basis; without models that fail "
+    "a check or are told to give a channel with spend nothing",
     (
         _ESTIMAND,
         Column("acting_on", "text", "label of a model, (average) of them, or (no change) of spend"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -10,15 +11,17 @@ from attribution.data.loading import Finding, Sources
 from attribution.journeys import Journeys
 from attribution.journeys.direct_names import absent_direct
 from attribution.models import AttributionModel, LastTouch
+from attribution.models.chance import beyond_chance
 from attribution.returns import Terms
 from attribution.returns.ranking import compared_rows
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.intervals_declared import ALL_MODELS
+from attribution.uncertainty.model_checks import failed_checks
 from attribution.uncertainty.sensitivity.fits import check_sensitivity, draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
 from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS, UNKNOWN
-from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
+from attribution.uncertainty.sensitivity.sensitivity_declared import NO_CHANGE, SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
 from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, most_returned, one_per_channel, verdict_table
@@ -54,7 +57,12 @@ class SensitivitySection(Section):
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All of them, see `sensitivity_tables`; rows that are of a table of resampling are added to it."""
         tables = sensitivity_tables(
-            context.experiment, context.sources, context.journeys, context.models, context.terms
+            context.experiment,
+            context.sources,
+            context.journeys,
+            context.models,
+            context.terms,
+            failed=failed_checks(context.tables),
         )
         shared = {name: table for name, table in context.tables.items() if name in tables}
         return tables | {name: _join_notes([table, tables[name]]) for name, table in shared.items()}
@@ -98,6 +106,8 @@ def sensitivity_tables(
     journeys: Journeys,
     models: Sequence[AttributionModel],
     terms: Terms,
+    *,
+    failed: Mapping[str, str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The tables of `[sensitivity]`.
 
@@ -108,6 +118,7 @@ def sensitivity_tables(
     journeys : the run's own
     models : fitted on them
     terms : what counts as return and as cost
+    failed : models that fail a check, and why: no verdict and no regret rests on them
 
     Raises
     ------
@@ -116,6 +127,7 @@ def sensitivity_tables(
     """
     options = sensitivity_options(experiment)
     grid, read = draw_grid(experiment, sources, journeys, models, terms)
+    grid = replace(grid, failed=failed or {})
     last_touch = next((model.label for model in models if isinstance(model, LastTouch)), None)
     most = most_returned(grid, last_touch, read.touched)
     # Allocated and incremental credit are never put together.
@@ -186,7 +198,7 @@ def _template_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     flips = verdicts[[*key, "channel", "verdict", *_FLIPS]].rename(columns=_FLIPS)
     often = swaps[swaps["probability"] > 0.5].sort_values("probability", ascending=False, kind="stable")
     return {
-        "notes": _notes(verdicts, regret),
+        "notes": notes_of(tables),
         "verdicts": verdicts[[*key, *_VERDICTS, "roi_low", "roi_high"]],
         "flips": flips,
         "variance": _variance_grid(tables["roi_variance"], key),
@@ -197,14 +209,18 @@ def _template_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     }
 
 
-def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
+def notes_of(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What the report says of verdicts and of acting on a model, in sentences."""
+    verdicts = tables["verdicts"]
     notes = list(one_per_channel(verdicts)["says"].str.removesuffix(NOT_INCREMENTAL))
-    for _, part in regret.groupby("estimand", sort=False):
-        safest = part[part["is_minimax"]].iloc[0]
-        notes.append(
-            f"Acting on {safest['acting_on']} is the safest choice: whichever model is right, it loses at most "
-            f"{safest['worst']:,.0f} on average."
-        )
+    apart = beyond_chance(tables.get("credit", pd.DataFrame()))
+    for estimand, part in tables["regret"].groupby("estimand", sort=False):
+        if part["if_right"].nunique() < 2:
+            continue  # If the only model is right, it is best to act on it.
+        if estimand == "allocated" and len(apart) and not apart["is_other"].any():
+            notes.append("No credit differs surely from what chance gives, so no model is a reason to move money.")
+        else:
+            notes.append(_say_regret(part))
     if (verdicts["estimand"] == "allocated").any():
         notes.append(
             "Allocated credit is not incremental. If ads reach people who would buy anyway, credit overstates "
@@ -219,6 +235,18 @@ def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
             "are as good as the source of these assumptions."
         )
     return notes
+
+
+def _say_regret(regret: pd.DataFrame) -> str:
+    """The choice whose largest loss is the smallest, if it surely loses less than changing nothing."""
+    worst = regret.loc[regret.groupby("acting_on", sort=False)["regret"].idxmax()].set_index("acting_on")
+    chosen = worst[worst["is_minimax"]].iloc[0]
+    if chosen.name == NO_CHANGE or not chosen["regret_high"] < worst.at[NO_CHANGE, "regret_low"]:
+        return "Whether acting on any model loses less than changing nothing is not known, if another model is right."
+    return (
+        f"Acting on {chosen.name} loses less than changing nothing, whichever of these models is right: at most "
+        f"{chosen['worst']:,.0f} on average ({chosen['regret_low']:,.0f} to {chosen['regret_high']:,.0f})."
+    )
 
 
 def _variance_grid(variance: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -43,6 +43,9 @@ AS_IF_RANDOM = "if touches are as good as random"
 ONE_SIDED = 1.64
 """Standard errors that 95 of 100 estimates are not further above the truth."""
 
+SURELY = 4.0
+"""Standard deviations that returns must lie above nothing before spend is said to pay, however cheap it is."""
+
 _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
 
@@ -62,18 +65,18 @@ def verdict_table(
     Notes
     -----
     A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it is
-    wrong by the sampling of customers is at most half of what the level leaves. Credit that is divided is no measure of
-    what was caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it would not pay
-    back. A channel with an estimate does not pay either where the most that it may have caused would not pay back. A
-    channel that is seen to follow customers is unknown, whatever its numbers. Models that estimate effects from whole
-    journeys support no verdict. Draws of customers of whom none converted know nothing but 0, so that a channel is
-    taken to bring at least as much as −ln((1 − level) / 2) conversions are worth, of which none may be seen with that
-    chance.
+    wrong by the sampling of customers is at most half of what the level leaves. Spend is said to pay only where its
+    returns also lie `SURELY` standard deviations above nothing. Credit that is divided is no measure of what was
+    caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it would not pay back. A
+    channel with an estimate does not pay either where the most that it may have caused would not pay back. A channel
+    that is seen to follow customers is unknown, whatever its numbers. Models that fail a check support no verdict.
+    Draws of customers of whom none converted know nothing but 0, so that a channel is taken to bring at least as much
+    as −ln((1 − level) / 2) conversions are worth, of which none may be seen with that chance.
     """
-    estimand, judged = grid.estimands[0], grid.unbiased
+    estimand, judged = grid.estimands[0], grid.reliable
     basis = BOUND if estimand == "allocated" else ESTIMATE
     rule, assumptions = Rule.of(options, basis), "; ".join(filter(None, judged.assumptions)) or None
-    is_biased = set(judged.models) <= judged.biased
+    is_failed = set(judged.models) <= set(judged.failed)
     caveat = NOT_INCREMENTAL if basis == BOUND else ""
     premise = AS_IF_RANDOM if judged.at_risk else "if the model is right about what it caused"
     rows = []
@@ -83,10 +86,11 @@ def verdict_table(
         if reason and not np.isfinite(judged.returned[..., index]).any():
             rows.append(common | _unknown_row(judged, index, maturity, reason))
             continue
-        evidence = Evidence.of(judged, index, options.level, maturity, is_biased=is_biased, unknown=reason)
+        evidence = Evidence.of(judged, index, options.level, maturity, is_failed=is_failed, unknown=reason)
         row = _row(evidence, options, rule, basis) | common | {"premise": premise}
-        if not reason and row["verdict"] == UNKNOWN and (most or {}).get(channel, np.inf) < 1 + options.hurdle_roi:
-            row |= _bounded(row, (most or {})[channel], options)
+        bound = np.inf if is_failed or reason else (most or {}).get(channel, np.inf)
+        if row["verdict"] == UNKNOWN and bound < 1 + options.hurdle_roi:
+            row |= _bounded(row, bound, options)
         rows.append(row | {"says": _says(row, evidence, options, rule) + caveat})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
@@ -99,7 +103,7 @@ class Evidence:
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
     specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by;
+    ``has_touchpoints`` whether there is any touchpoint of it; ``is_failed`` whether all models fail a check;
     ``unknown`` why nothing can be said of it, whatever its numbers, empty where something can.
     """
 
@@ -115,7 +119,7 @@ class Evidence:
     days: tuple[float | None, ...]
     own: int
     has_touchpoints: bool
-    is_biased: bool
+    is_failed: bool
     unknown: str
 
     @classmethod
@@ -126,7 +130,7 @@ class Evidence:
         level: float,
         maturity: Mapping[str, float],
         *,
-        is_biased: bool = False,
+        is_failed: bool = False,
         unknown: str = "",
     ) -> Evidence:
         """The evidence on the channel at ``index`` of a grid."""
@@ -150,7 +154,7 @@ class Evidence:
             days,
             grid.own[0],
             has_touchpoints,
-            is_biased,
+            is_failed,
             unknown,
         )
         return cls(*every)
@@ -158,7 +162,7 @@ class Evidence:
     @property
     def supports_verdicts(self) -> bool:
         """A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it."""
-        return self.has_touchpoints and not self.is_biased and not self.unknown
+        return self.has_touchpoints and not self.is_failed and not self.unknown
 
     @property
     def maturity_divisor(self) -> float:
@@ -171,13 +175,22 @@ class Evidence:
         return np.maximum(self.high, self.none_seen / self.spend)
 
     @property
+    def least(self) -> Floats:
+        """The least (models, windows, policies, cost bases) that returns may be: nothing, unless they surely are more.
+
+        Where no channel does anything one in twenty has an interval above nothing, and cheap spend would pay.
+        """
+        is_sure = self.roas.mean(axis=-1) > SURELY * self.roas.std(axis=-1, ddof=1)
+        return np.where(is_sure, self.low, np.minimum(self.low, 0.0))
+
+    @property
     def range(self) -> Range:
         """Over all specifications."""
-        return Range(float(np.nanmin(self.low)), float(np.nanmax(self.highest)) / self.maturity_divisor)
+        return Range(float(np.nanmin(self.least)), float(np.nanmax(self.highest)) / self.maturity_divisor)
 
     def range_at(self, window: int) -> Range:
         """Over the specifications with one window."""
-        low, high = (np.take(of, window, axis=_WINDOWS) for of in (self.low, self.highest))
+        low, high = (np.take(of, window, axis=_WINDOWS) for of in (self.least, self.highest))
         return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.maturity_divisor)
 
 
@@ -337,11 +350,8 @@ def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOption
     head = f"{row['channel']}: {row['verdict'].replace('_', ' ')}. "
     if not evidence.has_touchpoints:
         return f"{head}It has no touchpoint in the data."
-    if evidence.is_biased:
-        return (
-            f"{head}Its effect was estimated from whole journeys. They end with the conversion, so effects come out "
-            "too small, and no verdict rests on them."
-        )
+    if evidence.is_failed:
+        return f"{head}All models that it could rest on fail a check."
     if evidence.unknown:
         return head + _cannot_tell(evidence.unknown)
     if row["basis"] == BOUND and row["estimand"] == "incremental":

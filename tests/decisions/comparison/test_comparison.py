@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from attribution.decisions.comparison import compare_runs, list_specifications, read_sweep
+from attribution.decisions.comparison import compare_runs, list_specifications, read_sweep, review_runs
 from attribution.errors import InputError, TrackingError
 from attribution.pipeline.sections import read_experiment
 from attribution.pipeline.stores import choose_store
@@ -254,19 +255,76 @@ def test_agreement_is_that_of_scipy_on_channels_that_both_rank() -> None:
 
 
 def test_verdicts_count_every_model_and_specification() -> None:
-    def run(name: str, values: list[float]) -> Any:
-        models = {"m": ([1, 1, 1], values)}
-        return make_run(name, models=models, spend=[10, 10, 10], journeys=[5, 5, 5])
-
-    compared = compare_runs({"a": run("a", [30, 5, 30]), "b": run("b", [15, 5, 5])})
-    assert compared.findings[0] == "Spend pays back under all 2 combinations of model and specification: mail."
+    compared = compare_runs({"a": with_intervals("a", [30, 5, 30], 0.2), "b": with_intervals("b", [15, 5, 5], 0.2)})
+    assert compared.findings[0] == (
+        "More is credited than spent, by every interval of 2 combinations of model and specification: mail."
+    )
     assert compared.metrics["channels_that_depend"] == 1
     assert compared.verdicts is not None
     rows = compared.verdicts.set_index("channel")
-    assert rows["verdict"].to_dict() == {"mail": "pays under every", "search": "pays under none", "微信": "depends"}
-    assert rows["pays"].tolist() == [1, 0, 0.5]
+    verdicts = {"mail": "credit above spend", "search": "credit below spend", "微信": "depends"}
+    assert rows["verdict"].to_dict() == verdicts
+    assert rows["above"].tolist() == [1, 0, 0.5]
     assert rows["moved_by_settings"].tolist() == pytest.approx([1.5, 0, 2.5])
     assert rows["moved_by_model"].tolist() == [0, 0, 0]
+
+
+def with_intervals(name: str, values: list[float], half: float | None, **columns: Any) -> Any:
+    """A run of one model, whose ROI has intervals of ``half`` to either side."""
+    run = make_run(name, models={"m": ([1, 1, 1], values)}, spend=[10, 10, 10], journeys=[5, 5, 5], **columns)
+    if half is not None:
+        returns = run.tables["returns"]
+        run.tables["returns"] = returns.assign(roi_low=returns["roi"] - half, roi_high=returns["roi"] + half)  # type: ignore[index]
+    return run
+
+
+def test_nothing_is_certain_that_an_interval_leaves_open() -> None:
+    """ROI of mail is 2 and 0.5 at the estimate, and 0.5 ± 0.6 is no gain."""
+    wide = compare_runs({"a": with_intervals("a", [30, 5, 30], 0.6), "b": with_intervals("b", [15, 5, 5], 0.6)})
+    assert wide.findings[0] == (
+        "Whether more is credited than spent depends on the sample, the model or the settings: mail, search, 微信."
+    )
+    bare = compare_runs({"a": with_intervals("a", [30, 5, 30], None), "b": with_intervals("b", [15, 5, 5], None)})
+    assert bare.verdicts is not None
+    assert set(bare.verdicts["verdict"]) == {"no intervals"}
+    assert bare.findings[0].startswith("Whether more is credited than spent is not known without intervals")
+    assert any("may be chance" in sentence for sentence in bare.findings)
+
+
+def test_models_that_fail_a_check_have_no_say() -> None:
+    columns = {"check": "immortal_time", "table": "journeys", "status": "warn", "example": "m", "message": "so"}
+    runs = {name: with_intervals(name, [30, 5, 30], 0.2, quality=pd.DataFrame([columns])) for name in ("a", "b")}
+    compared = compare_runs(runs)
+    assert compared.verdicts is not None
+    assert compared.verdicts.empty
+    assert not any("credited than spent" in sentence for sentence in compared.findings)
+    assert compared.metrics["channels_above_spend"] == 0
+
+
+def test_two_businesses_are_not_compared() -> None:
+    one, other = with_intervals("a", [30, 5, 30], None), with_intervals("b", [15, 5, 5], None)
+    returns = other.tables["returns"]
+    elsewhere = dataclasses.replace(other, tables={**other.tables, "returns": returns.assign(channel=list("xyz"))})
+    with pytest.raises(InputError, match=r"no channel in common.*two businesses"):
+        compare_runs({"a": one, "b": elsewhere})
+    with pytest.raises(InputError, match="no channel in common"):
+        review_runs(one, elsewhere)
+
+    def priced(run: Any, currency: str) -> Any:
+        options = run.experiment.returns.model_copy(update={"currency": currency})
+        return dataclasses.replace(run, experiment=run.experiment.model_copy(update={"returns": options}))
+
+    with pytest.raises(InputError, match="two currencies"):
+        compare_runs({"a": priced(one, "EUR"), "b": priced(other, "USD")})
+    assert compare_runs({"a": priced(one, "EUR"), "b": other}).specifications == ("a", "b")
+    half = dataclasses.replace(
+        other,
+        tables={**other.tables, "returns": returns.assign(channel=["mail", "x", "y"])},
+        digests={"touchpoints": "1"},
+    )
+    notes = compare_runs({"a": dataclasses.replace(one, digests={"paths": "0"}), "b": half}).notes
+    assert "only 1 of 5 channels are in both" in notes[0]
+    assert "no kind of table in common" in notes[0]
 
 
 def test_verdicts_are_counted_from_the_table_and_never_from_its_totals() -> None:

@@ -360,12 +360,31 @@ def test_interactions_tell_substitutes_from_complements() -> None:
             "channel_b": ["微信", "微信"],
             "measure": "shapley_interaction",
             "interaction": [-2.0, 3.0],
-            "kind": ["substitution", "synergy"],
         }
     )
     found = review_runs(first(transitions=steps, interactions=pairs), second()).tables["alerts"]
     wechat = found[(found["kind"] == "substitute") & (found["subject"] == "微信")]
     assert wechat[["other", "role"]].to_numpy().tolist() == [["search", "substitute"], ["mail", "complement"]]
+    # Of a model that fails a check they tell nothing.
+    columns = {"check": "immortal_time", "table": "journeys", "status": "warn", "example": "shapley", "message": "so"}
+    quality = pd.DataFrame([columns])
+    runs = first(transitions=steps, interactions=pairs, quality=quality), second(quality=quality)
+    found = review_runs(*runs).tables["alerts"]
+    assert found.loc[found["kind"] == "substitute", "role"].unique().tolist() == ["similar"]
+
+
+@pytest.mark.parametrize(("half", "is_sure"), [(4.0, True), (12.0, False)])
+def test_a_decline_within_the_intervals_may_be_chance(half: float, is_sure: bool) -> None:
+    """微信 falls from 30 to 10."""
+    runs = first(), second()
+    for run in runs:
+        returns = run.tables["returns"]
+        returns["conversions_low"], returns["conversions_high"] = (
+            returns["conversions"] + half * side for side in (-1, 1)
+        )
+    alerts = review_runs(*runs).tables["alerts"].query("kind == 'decline'").set_index("subject")
+    assert bool(alerts["beyond_sampling"]["微信"]) is is_sure
+    assert alerts["message"]["微信"].endswith("; the intervals overlap, so it may be chance") is not is_sure
 
 
 def test_drift_and_worse_checks_raise_alerts() -> None:

@@ -31,7 +31,7 @@ FAIR = "展会 <b>"
 
 
 def slices_of(**columns: list[Any]) -> pd.DataFrame:
-    count = len(columns["journeys"])
+    count = len(columns["reach"])
     return pd.DataFrame({"dimension": "channel", "model": "m", "slice": [f"s{i}" for i in range(count)], **columns})
 
 
@@ -39,8 +39,8 @@ def slices_of(**columns: list[Any]) -> pd.DataFrame:
 
 
 def test_parts_worked_by_hand() -> None:
-    """Here 100 journeys, 0.2 · 30 ÷ 2 = 3; in the rest 200 journeys, 0.1 · 40 ÷ 4 = 1."""
-    table = slices_of(journeys=[100, 200], conversions=[20, 20], value=[600.0, 800.0], spend=[200.0, 800.0])
+    """Here 100 touchpoints, 0.2 · 30 ÷ 2 = 3; in the rest 200 touchpoints, 0.1 · 40 ÷ 4 = 1."""
+    table = slices_of(reach=[100, 200], conversions=[20, 20], value=[600.0, 800.0], spend=[200.0, 800.0])
     found = diagnose_roi(table)
     row = found["roi_slices"].iloc[0]
     assert (row["roi"], row["roi_rest"], row["roi_gap"], row["money"]) == (2.0, 0.0, 2.0, 400.0)
@@ -49,7 +49,7 @@ def test_parts_worked_by_hand() -> None:
     assert row["profit_gap"] == pytest.approx(400.0)
     parts = found["roi_parts"].iloc[:4].set_index("part")
     assert parts.loc["rate", ["here", "reference"]].tolist() == [0.2, 0.1]
-    # Return a journey goes from 4 to 6: rate adds 0.1 · 35, value −10 · 0.15; a unit of return is worth ½(¼ + ½).
+    # Return a touchpoint goes from 4 to 6: rate adds 0.1 · 35, value −10 · 0.15; a unit of return is worth ½(¼ + ½).
     assert parts.loc["rate", "roi_gap"] == pytest.approx(3.5 * 0.375)
     assert parts.loc["value", "roi_gap"] == pytest.approx(-1.5 * 0.375)
     # Cost goes from 4 to 2, and a unit of it takes ½(4 + 6) ÷ (4 · 2).
@@ -75,7 +75,7 @@ MONEY = st.sampled_from([0.0, 0.01, 1.0, 3.5, 80.0, 12345.6, -20.0])
 def test_parts_add_up_exactly(rows: list[tuple[float, float, float, float]]) -> None:
     """Whatever is 0 or lacking: untouched slices, credit without conversions, spend without a journey."""
     journeys, conversions, value, spend = (list(column) for column in zip(*rows, strict=True))
-    table = slices_of(journeys=journeys, conversions=conversions, value=value, spend=spend)
+    table = slices_of(reach=journeys, conversions=conversions, value=value, spend=spend)
     found = diagnose_roi(table)
     whole, parts = found["roi_slices"].set_index("slice"), found["roi_parts"]
     sums = parts.groupby("slice")[["roi_gap", "money", "profit_gap"]].sum(min_count=1)
@@ -115,7 +115,7 @@ def owen(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
 
 
 def test_parts_are_those_of_all_orders_of_change() -> None:
-    table = slices_of(journeys=[50, 70, 90], conversions=[5, 3, 4], value=[70.0, 90.0, 20.0], spend=[11.0, 13.0, 17.0])
+    table = slices_of(reach=[50, 70, 90], conversions=[5, 3, 4], value=[70.0, 90.0, 20.0], spend=[11.0, 13.0, 17.0])
     gaps = diagnose_roi(table)["roi_parts"].set_index(["slice", "part"])
     for name in table["slice"]:
         ends = {side: gaps.loc[name].loc[["rate", "value", "cost"], side].to_dict() for side in ("reference", "here")}
@@ -124,15 +124,15 @@ def test_parts_are_those_of_all_orders_of_change() -> None:
 
 
 def test_reach_has_no_part_in_roi_and_one_in_profit() -> None:
-    small = slices_of(journeys=[10, 70], conversions=[1, 3], value=[14.0, 90.0], spend=[2.0, 13.0])
-    large = slices_of(journeys=[10_000, 70], conversions=[1_000, 3], value=[14_000.0, 90.0], spend=[2_000.0, 13.0])
+    small = slices_of(reach=[10, 70], conversions=[1, 3], value=[14.0, 90.0], spend=[2.0, 13.0])
+    large = slices_of(reach=[10_000, 70], conversions=[1_000, 3], value=[14_000.0, 90.0], spend=[2_000.0, 13.0])
     one, other = (diagnose_roi(table)["roi_parts"].query("slice == 's0'").set_index("part") for table in (small, large))
     pd.testing.assert_series_equal(one["roi_gap"], other["roi_gap"])
     assert one.loc["reach", "profit_gap"] < 0 < other.loc["reach", "profit_gap"]
 
 
 def test_a_dimension_without_costs_has_no_roi_and_no_cost_part() -> None:
-    table = slices_of(journeys=[100, 300], conversions=[10, 60], value=[100.0, 900.0], spend=[np.nan] * 2)
+    table = slices_of(reach=[100, 300], conversions=[10, 60], value=[100.0, 900.0], spend=[np.nan] * 2)
     found = diagnose_roi(table)
     row = found["roi_slices"].iloc[0]
     assert row[["roi", "roi_rest", "roi_gap", "total_gap"]].isna().all()
@@ -142,15 +142,15 @@ def test_a_dimension_without_costs_has_no_roi_and_no_cost_part() -> None:
     assert cost[["here", "reference", "roi_gap", "money", "profit_gap"]].isna().all(axis=None)
 
 
-def test_spend_without_a_journey_is_a_gap_of_rate() -> None:
-    table = slices_of(journeys=[0, 100], conversions=[0, 10], value=[0.0, 300.0], spend=[50.0, 100.0])
+def test_spend_without_a_touchpoint_is_a_gap_of_rate() -> None:
+    table = slices_of(reach=[0, 100], conversions=[0, 10], value=[0.0, 300.0], spend=[50.0, 100.0])
     parts = diagnose_roi(table)["roi_parts"].query("slice == 's0'").set_index("part")
     assert parts["roi_gap"].tolist() == pytest.approx([0.0, -3.0, 0.0, 0.0])
     assert np.isnan(parts.loc["rate", "here"])
 
 
 def test_slices_without_spend_are_not_held_against_those_with() -> None:
-    table = slices_of(journeys=[9, 9, 9], conversions=[3, 3, 3], value=[9.0, 9.0, 900.0], spend=[1.0, 2.0, np.nan])
+    table = slices_of(reach=[9, 9, 9], conversions=[3, 3, 3], value=[9.0, 9.0, 900.0], spend=[1.0, 2.0, np.nan])
     rows = diagnose_roi(table)["roi_slices"]
     assert rows["roi_rest"].tolist()[:2] == [3.5, 8.0]
     assert rows.loc[2, ["roi", "roi_rest", "money", "profit_gap", "mostly"]].isna().all()
@@ -158,7 +158,7 @@ def test_slices_without_spend_are_not_held_against_those_with() -> None:
 
 @pytest.mark.parametrize("spend", [[5e-324, 2.0], [5e-324, 1e-310], [1e-13, 2.0]])
 def test_spend_next_to_nothing_is_none(spend: list[float]) -> None:
-    rows = diagnose_roi(slices_of(journeys=[9, 9], conversions=[3, 3], value=[9.0, 9.0], spend=spend))["roi_slices"]
+    rows = diagnose_roi(slices_of(reach=[9, 9], conversions=[3, 3], value=[9.0, 9.0], spend=spend))["roi_slices"]
     assert np.isnan(rows.loc[0, "roi"])
     assert rows["roi_gap"].isna().all()
 
@@ -167,7 +167,7 @@ def test_the_order_of_slices_does_not_matter() -> None:
     rng = np.random.default_rng(3)
     spend = rng.uniform(1, 9, 40)
     table = slices_of(
-        journeys=rng.integers(1, 99, 40).tolist(),
+        reach=rng.integers(1, 99, 40).tolist(),
         conversions=rng.integers(0, 9, 40).tolist(),
         value=rng.uniform(0, 99, 40).tolist(),
         spend=spend.tolist(),
@@ -184,12 +184,12 @@ def test_the_order_of_slices_does_not_matter() -> None:
     [
         ({"spend": None}, "'spend' is missing"),
         ({"slice": "same"}, "appears twice"),
-        ({"journeys": -1.0}, "journeys must not be below 0"),
+        ({"reach": -1.0}, "reach must not be below 0"),
         ({"value": np.nan}, "finite numbers"),
     ],
 )
 def test_slices_that_cannot_be_are_refused(change: dict[str, Any], said: str) -> None:
-    table = slices_of(journeys=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
+    table = slices_of(reach=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
     for name, value in change.items():
         table = table.drop(columns=name) if value is None else table.assign(**{name: value})
     with pytest.raises(InputError, match=said):
@@ -265,20 +265,69 @@ def test_wasted_spend_is_listed_with_what_it_rests_on() -> None:
 # ---------------------------------------------------------------- tasks
 
 
+def lagging(conversions: list[float], *, reach: tuple[float, ...] = (100, 100), **columns: Any) -> pd.DataFrame:
+    """Slices whose conversions are each worth 10, and by chance would be in proportion to their reach."""
+    expected = [sum(conversions) * of / sum(reach) for of in reach]
+    value = [10.0 * amount for amount in conversions]
+    each = {"reach": list(reach), "conversions": conversions, "expected": expected, "value": value, "spend": 10.0}
+    return slices_of(**each).assign(**columns)
+
+
 def test_tasks_take_the_middle_size_of_models_that_agree() -> None:
-    slices = pd.concat(
-        [
-            slices_of(journeys=[10, 10], conversions=[1, 1], value=value, spend=[10.0, 10.0]).assign(model=model)
-            for model, value in (("a", [20.0, 30.0]), ("b", [20.0, 90.0]), ("c", [20.0, 50.0]), ("d", [30.0, 20.0]))
-        ]
-    )
+    """Of 100 conversions 50 ± 5 are chance, and with two slices to look at that is far below 38."""
+    each = (("a", [38.0, 62.0]), ("b", [10.0, 90.0]), ("c", [30.0, 70.0]), ("d", [70.0, 30.0]))
+    slices = pd.concat([lagging(conversions, model=model) for model, conversions in each])
     tasks = tasks_table(diagnose_roi(slices))
     assert tasks["kind"].tolist() == ["lagging_slice"]
     row = tasks.iloc[0]
-    assert (row["slice"], row["model"], row["size"], row["size_low"], row["size_high"]) == ("s0", "c", 30.0, 10.0, 70.0)
+    sizes = row[["size", "size_low", "size_high"]].tolist()
+    assert (row["slice"], row["model"], sizes) == ("s0", "c", pytest.approx([200.0, 120.0, 400.0]))
     assert (row["models_agreeing"], row["models"]) == (3, 4)
-    assert "mostly because of value" in row["evidence"]
-    assert "worth less" in row["check"]
+    assert row["evidence"] == ("its 100 touchpoints are credited with 30.0 conversions; by chance it would be 50.0")
+
+
+@pytest.mark.parametrize(
+    ("slices", "kinds"),
+    [
+        (lagging([40.0, 60.0]), ["lagging_slice"]),  # z = −2 of at least 1.96 for two slices
+        (lagging([40.3, 59.7]), []),  # z = −1.94
+        (lagging([25.0, 75.0], reach=(100, 300)), []),  # as many as its touchpoints
+        (lagging([40.0, 60.0]).assign(expected=np.nan), []),  # nobody knows what chance gives
+        (lagging([0.0, 60.0], reach=(1, 20)), []),  # 2.9 conversions of 60 may be missing by chance
+        (lagging([40.0, 60.0], spend=[1.0, 10.0]), []),  # it returns more on its spend than the rest
+    ],
+)
+def test_a_slice_lags_only_beyond_chance(slices: pd.DataFrame, kinds: list[str]) -> None:
+    assert tasks_table(diagnose_roi(slices))["kind"].tolist() == kinds
+
+
+def test_slices_of_the_same_journeys_do_not_lag() -> None:
+    """Everybody meets one once and two three times; half convert. Per journey, one has a third of the credit."""
+    customers = np.arange(300)
+    touched = pd.concat(
+        [
+            pd.DataFrame(
+                {"customer_id": customers, "touched_at": pd.Timestamp("2024-01-01") + pd.Timedelta(days=day)}
+            ).assign(channel="mail", creative=creative)
+            for day, creative in enumerate(["two", "one", "two", "two"])
+        ]
+    )
+    converted = pd.DataFrame({"customer_id": customers[::2], "converted_at": pd.Timestamp("2024-01-08"), "value": 5.0})
+    tables = {
+        "touchpoints": {"source": touched, "columns": {name: name for name in touched}},
+        "conversions": {"source": converted},
+    }
+    models = [{"model": name} for name in ("LastTouch", "Linear", "TimeDecay")]
+    asked = Experiment.model_validate(
+        {"name": "same", "tables": tables, "models": models, "output": {"slices": ["creative"]}}
+    )
+    made = at.run_experiment(asked).tables
+    rows = made["roi_slices"].query("model == 'linear'").set_index("slice")
+    assert rows["reach"].to_dict() == {"one": 300.0, "two": 900.0}
+    assert rows["conversions"].to_dict() == pytest.approx({"one": 37.5, "two": 112.5})
+    assert rows["money"].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert rows["expected"].to_dict() == pytest.approx({"one": 37.5, "two": 112.5})
+    assert "lagging_slice" not in set(made["tasks"]["kind"])
 
 
 def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
@@ -414,9 +463,11 @@ def test_channels_of_a_run_are_those_of_its_returns(outcome: at.Outcome) -> None
         pd.testing.assert_series_equal(
             rows[name], main.loc[rows.index, name], check_names=False, check_index_type=False
         )
-    profile = outcome.tables["journey_profile"].query("measure == 'participation'").groupby("channel")["count"].sum()
-    assert rows.loc[("linear", "mail"), "journeys"] == profile["mail"]
-    assert rows.loc[("linear", "Video"), "journeys"] == 0
+    profile = outcome.tables["journey_profile"].query("measure == 'touchpoints'").groupby("channel")["count"].sum()
+    assert rows.loc[("linear", "mail"), "reach"] == profile["mail"]
+    assert rows.loc[("linear", "Video"), "reach"] == 0
+    chance = outcome.tables["credit"].set_index(["model", "channel"])["chance_conversions"]
+    assert rows.loc[("markov", "mail"), "expected"] == chance["markov", "mail"]
     assert np.isnan(rows.loc[("linear", "direct"), "roi_gap"])
 
 
@@ -441,15 +492,18 @@ def test_creatives_counted_one_by_one(outcome: at.Outcome) -> None:
     rows = slices[(slices["dimension"] == "creative") & (slices["model"] == "last_touch")].set_index("slice")
     assert rows["conversions"].to_dict() == of.value_counts().to_dict()
     assert rows["value"].to_dict() == pytest.approx(converted["margin"].groupby(of).sum().to_dict())
-    seen = touched.assign(creative=touched["creative"].fillna("(none)")).drop_duplicates(["customer_id", "creative"])
-    assert rows["journeys"].to_dict() == seen["creative"].value_counts().to_dict()
+    reach = touched["creative"].fillna("(none)").value_counts()
+    assert rows["reach"].to_dict() == reach.to_dict()
+    assert rows["expected"].to_dict() == pytest.approx((reach / 800 * len(converted)).to_dict())
+    by_markov = slices[(slices["dimension"] == "creative") & (slices["model"] == "markov")]
+    assert by_markov["expected"].isna().all()
 
 
 def test_segments_are_counted_once_for_all_models(outcome: at.Outcome) -> None:
     slices = outcome.tables["roi_slices"]
     rows = slices[slices["dimension"] == "customers.region"].set_index("slice")
     assert rows["model"].isna().all()
-    assert rows["journeys"].to_dict() == {"nord": 266.0, "süd": 134.0}
+    assert rows["reach"].to_dict() == {"nord": 266.0, "süd": 134.0}
     converted = outcome.experiment.tables["conversions"].source
     is_nord = converted["customer_id"] % 3 > 0
     assert rows.loc["nord", "conversions"] == is_nord.sum()
@@ -475,11 +529,11 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
     assert tracked.str.startswith("duplicate_costs in costs, 1 time:").sum() == 1
     assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
-    unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
-    assert "it is in no journey" in unseen["evidence"]
+    (unseen,) = tasks[(tasks["slice"] == "Video") & (tasks["kind"] != "media_cost_only")].to_dict("records")
+    assert (unseen["kind"], unseen["about"], unseen["size"]) == ("spend_without_touchpoint", "unknown", 30.0)
     assert "another name" in unseen["check"]
-    slices = outcome.tables["roi_slices"].query("slice == 'Video' and model == @unseen.model")
-    assert unseen[["spend", "roi"]].tolist() == slices.iloc[0][["spend", "roi"]].tolist() == [30.0, -1.0]
+    of_spend = tasks[tasks["dimension"] == "channel"]
+    assert not of_spend[~of_spend["kind"].isin(["credit_without_cost", "media_cost_only"])]["slice"].duplicated().any()
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0
     assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()
@@ -514,13 +568,29 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
     assert "No channel has an ROI" in page_of("bare", bare, [], {})
 
 
+def test_without_a_model_that_divides_conversions_touchpoints_have_no_slices() -> None:
+    asked = experiment(LEDGER, models=[{"model": "Markov", "continuation": 0.1}], output={"slices": ["creative"]})
+    slices = at.run_experiment(asked).tables["roi_slices"]
+    assert set(slices["dimension"]) == {"channel"}
+    assert slices["expected"].isna().all()
+    assert slices["roi_gap"].notna().sum() == 4  # all but direct, which costs nothing
+
+
 def test_split_channels_are_put_together() -> None:
-    profile = pd.DataFrame(
-        {"measure": "participation", "channel": ["mail", "mail (2)", "tv"], "count": [5.0, 2.0, 1.0]}
-    )
+    profile = pd.DataFrame({"measure": "touchpoints", "channel": ["mail", "mail (2)", "tv"], "count": [5.0, 2.0, 1.0]})
     returns = returns_by_hand(channel=["mail", "tv"], spend=[1.0, 1.0], value=[1.0, 1.0])
     whole = {"mail": "mail", "mail (2)": "mail"}
-    assert channel_slices(returns, profile, whole=whole)["journeys"].tolist() == [7.0, 1.0]
+    credit = pd.DataFrame(
+        {
+            "model": "m",
+            "estimand": "allocated",
+            "channel": ["mail", "mail (2)", "tv"],
+            "chance_conversions": [3.0, 1.0, 2.0],
+        }
+    )
+    slices = channel_slices(returns, profile, credit, whole=whole)
+    assert slices["reach"].tolist() == [7.0, 1.0]
+    assert slices["expected"].tolist() == [4.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -563,5 +633,5 @@ def test_channels_of_costs_in_another_case_are_hinted_at() -> None:
 
 
 def test_parts_keep_their_order() -> None:
-    table = slices_of(journeys=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
+    table = slices_of(reach=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
     assert diagnose_roi(table)["roi_parts"]["part"].tolist() == [*PARTS, *PARTS]

@@ -249,8 +249,15 @@ def test_long_tables_are_folded_away(page: str) -> None:
     assert "<details><summary>The numbers in this figure (16 rows)</summary>" in report(tables)
 
 
+def surely(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The run with intervals that are as narrow as can be."""
+    credit, returns = tables["credit"], tables["returns"]
+    ends = {"conversions_low": credit["conversions"] - 0.1, "conversions_high": credit["conversions"] + 0.1}
+    return {**tables, "credit": credit.assign(**ends), "returns": returns.assign(rank_high=returns["rank"])}
+
+
 def test_headline_says_who_leads_how_wide_how_far_and_how_alike() -> None:
-    assert headlines(run_tables()) == [
+    assert headlines(surely(run_tables())) == [
         "By ROI, email ranks first under last_touch and markov; social under first_touch.",
         "The ROI of social depends most on the model: from -25 % under last_touch to +150 % under first_touch.",
         "The rank of email depends most on the model: 1 under last_touch, 3 under first_touch.",
@@ -261,7 +268,11 @@ def test_headline_says_who_leads_how_wide_how_far_and_how_alike() -> None:
 def test_headline_without_spend_compares_credited_conversions() -> None:
     tables = run_tables()
     tables["returns"] = tables["returns"].assign(spend=np.nan, roi=np.nan, rank=np.nan)
-    assert headlines(tables)[:2] == [
+    assert headlines(tables)[0] == (
+        "Which channel ranks first by credited conversions is not known without intervals. "
+        "Set resampling in the experiment."
+    )
+    assert headlines(surely(tables))[:2] == [
         "By credited conversions, email ranks first under last_touch and markov; social under first_touch.",
         "The credit of social depends most on the model: from 30 under last_touch to 100 under first_touch.",
     ]
@@ -269,17 +280,33 @@ def test_headline_without_spend_compares_credited_conversions() -> None:
 
 
 def test_headline_of_one_model_and_of_models_that_agree() -> None:
-    tables = run_tables()
+    tables = surely(run_tables())
     one = {name: tables[name][tables[name]["model"] == "last_touch"] for name in ("credit", "returns")}
-    assert headlines(one) == ["By ROI, email ranks first under last_touch."]
+    assert headlines(one)[0] == "By ROI, email ranks first under last_touch."
     twin = {name: pd.concat([part, part.assign(model="linear")]) for name, part in one.items()}
     assert headlines(twin) == [
         "By ROI, email ranks first under every model.",
         "The ROI of every channel is the same under every model.",
         "No channel changes its rank between models.",
     ]
-    tied = twin["returns"].assign(rank=lambda rows: rows["rank"].replace({2: 1.5, 1: 1.5}))
-    assert headlines({"returns": tied})[0] == "By ROI, email and search tie for first place under every model."
+
+
+def test_headline_names_no_channel_that_sampling_or_chance_may_have_put_first() -> None:
+    tables = surely(run_tables())
+    returns = tables["returns"]
+    unsure = returns.assign(rank_high=returns["rank"].where(returns["model"] != "markov", 2.0))
+    assert headlines(tables | {"returns": unsure})[0] == (
+        "By ROI, email ranks first under last_touch; social under first_touch. Under markov, sampling or chance may "
+        "decide which channel does."
+    )
+    nobody = "By ROI, no channel surely ranks first: sampling or chance may decide which one does."
+    assert headlines(tables | {"returns": returns.assign(rank_high=2.0)})[0] == nobody
+    # Last touch gives email 80 of 170 conversions.
+    for level, sentence in ((80.0, nobody), (40.0, "By ROI, email ranks first under last_touch and markov. Under")):
+        credit = tables["credit"]
+        by_chance = credit["conversions"].where(credit["channel"] != "email", level)
+        given = tables | {"credit": credit.assign(chance_conversions=by_chance)}
+        assert headlines(given)[0].startswith(sentence)
 
 
 def test_ranking_shows_roi_and_rank_of_each_model() -> None:

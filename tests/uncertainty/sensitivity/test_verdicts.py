@@ -184,20 +184,30 @@ def test_an_estimate_that_is_not_sure_says_how_often_it_pays() -> None:
     assert "does not pay back in 100 % of resamples, if the model is right" in fails["says"]
 
 
-def test_no_verdict_rests_on_effects_estimated_from_whole_journeys() -> None:
+def test_cheap_spend_pays_only_where_the_effect_is_surely_one() -> None:
+    """A tenth of today's return would do. Both intervals lie above it, but one effect may well be nothing."""
+    asked = SensitivityOptions(hurdle_roi=-0.9)
+    for low, high, verdict in ((0.2, 1.8, UNKNOWN), (0.8, 1.2, LIKELY_PAYS)):
+        grid = windows([low, low], [high, high], estimand="incremental")
+        row = verdict_table(grid, asked, {}).iloc[0]
+        assert row["verdict"] == verdict
+        assert row["roi_low"] > -0.9
+
+
+def test_no_verdict_rests_on_models_that_fail_a_check() -> None:
     grid = windows([0.1, 0.1], [0.2, 0.2], estimand="incremental")
     assert verdict_of(grid)["verdict"] == DOES_NOT_PAY
-    row = verdict_of(dataclasses.replace(grid, biased=frozenset(grid.models)))
+    row = verdict_of(dataclasses.replace(grid, failed=dict.fromkeys(grid.models, "why")))
     assert row["verdict"] == UNKNOWN
     assert row.filter(like="probability").isna().all()
     assert row.filter(like="to_flip").isna().all()
-    assert "estimated from whole journeys" in row["says"]
+    assert row["says"] == "邮件: unknown. All models that it could rest on fail a check."
     # Beside a model that looks at people at risk, it has no say.
     both = dataclasses.replace(
         grid,
         models=("markov", "own"),
         estimands=("incremental", "incremental"),
-        biased=frozenset({"markov"}),
+        failed={"markov": "why"},
         returned=np.concatenate([grid.returned, grid.returned * 20]),
         spend=np.concatenate([grid.spend] * 2),
     )
@@ -294,7 +304,7 @@ def test_sales_at_a_loss_are_not_mended_by_points_of_margin() -> None:
 def test_days_to_flip_lie_on_the_straight_line_between_windows() -> None:
     """At 20 days the lower end is 4.2, at 30 days 2.2: of a hurdle of 3 it falls short after 6 of the 10 days."""
     asked = SensitivityOptions(level=0.9, hurdle_roi=2.0)
-    grid = windows([4, 4, 2], [8, 8, 6], estimand="incremental")
+    grid = windows([4.1, 4.1, 2.1], [6.1, 6.1, 4.1], estimand="incremental")
     row = verdict_table(grid, asked, {}).iloc[0]
     assert row["days_to_flip"] == pytest.approx(6.0)
     assert row["verdict"] == UNKNOWN  # under one window of three
@@ -405,6 +415,26 @@ def test_without_sampling_the_right_model_has_no_regret_and_minimax_is_the_small
     assert table.set_index("acting_on").loc["(no change)", "moved"].eq(0).all()
 
 
+def test_models_that_are_told_to_ignore_a_channel_or_fail_a_check_are_no_measure_of_regret() -> None:
+    """The second gives direct nothing, whatever it does: without it the first two agree, and nothing is lost."""
+    credit = np.array([[4.0, 1.0, 2.0], [0.0, 4.0, 6.0], [4.0, 1.0, 2.0]])
+    roi = np.repeat(credit[:, None], 4, axis=1) - 1
+    grid = of_roi(roi, spend=np.full((3, 1, 1, 1, 4, 3), 100.0))
+    asked, outlier = SensitivityOptions(), grid.models[1]
+    assert regret_table(grid, asked)["regret"].max() > 1
+    for told in (
+        {"ignored": {outlier: frozenset({grid.channels[0]})}},
+        {"failed": {outlier: "why"}},
+    ):
+        table = regret_table(dataclasses.replace(grid, **told), asked)
+        assert set(table["if_right"]) == {grid.models[0], grid.models[2]}
+        assert table.loc[table["acting_on"] == grid.models[0], "regret"].tolist() == pytest.approx([0, 0], abs=1e-6)
+    # A channel without spend cannot be wrong.
+    elsewhere = dataclasses.replace(grid, ignored={outlier: frozenset({"organic"})})
+    assert outlier in set(regret_table(elsewhere, asked)["if_right"])
+    assert regret_table(dataclasses.replace(grid, failed=dict.fromkeys(grid.models, "why")), asked).empty
+
+
 # ---------------------------------------------------------------- how often verdicts are wrong
 
 
@@ -489,10 +519,7 @@ def tables_of(touchpoints: pd.DataFrame, conversions: pd.DataFrame, costs: pd.Da
             "sensitivity": {"draws": 50, "lookback_days": [7]},
         }
     )
-    sources = open_sources(experiment)
-    fitted, journeys = make_models(experiment), journeys_of(experiment, sources)
-    at.attribute(journeys, fitted)
-    found = sensitivity_tables(experiment, sources, journeys, fitted, terms_of(experiment, sources))["verdicts"]
+    found = at.run_experiment(experiment).tables["verdicts"]
     incremental = found[found["estimand"] == "incremental"]
     assert len(incremental) == found["channel"].nunique()
     assert (incremental["verdict"] == UNKNOWN).all()
