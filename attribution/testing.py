@@ -232,8 +232,8 @@ def journeys_add_up_to_credit(model: AttributionModel, log: _Log) -> None:
     published = pd.Series(np.maximum(credit.conversions[:-1], 0.0), list(credit.channels))
     took_part = shares.agg(lambda parts: (parts > 0).sum()).reindex(published.index).fillna(0.0)
     if published.sum() <= len(log.conversions) - credit.conversions[-1]:
-        wanted = np.minimum(published, took_part)
-        np.testing.assert_allclose(shares.sum().reindex(wanted.index).fillna(0.0), wanted, rtol=1e-6, atol=1e-9)
+        expected = np.minimum(published, took_part)
+        np.testing.assert_allclose(shares.sum().reindex(expected.index).fillna(0.0), expected, rtol=1e-6, atol=1e-9)
 
 
 def row_order_changes_nothing(model: AttributionModel, log: _Log) -> None:

@@ -15,7 +15,6 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY, Journeys
 from attribution.kernels.incremental.additive_hazard import Design, Thresholds
 from attribution.kernels.incremental.risk_tables import CREDITED, NO_SLOT, UNPAID, Rules
-from attribution.models.rules import VANISHES
 from attribution.schema.tables import PLACEBO_CHANNEL
 
 HALF_LIVES = (2.0, 7.0, 21.0)
@@ -31,6 +30,9 @@ SPANS = 4.0
 
 FEW = 2_000
 """Conversions below which little can be said."""
+
+_VANISHES = 800.0
+"""Half-lives after which SQL counts a touchpoint as nothing: some databases fail where a number becomes too small."""
 
 _BARE = 0.2
 """With a larger share of conversions right after unpaid touchpoints, these are purchases."""
@@ -229,8 +231,7 @@ def fading_sql(half_lives: Sequence[float], weights: Sequence[float]) -> str:
     parts = []
     for half_life, weight in zip(half_lives, weights, strict=True):
         older = f"age_days / {float(half_life)!r}"
-        # Some databases fail where a number becomes too small.
-        parts.append(f"{float(weight)!r} * case when {older} > {VANISHES!r} then 0.0 else power(2.0, -({older})) end")
+        parts.append(f"{float(weight)!r} * case when {older} > {_VANISHES!r} then 0.0 else power(2.0, -({older})) end")
     return f"case when age_days > 0 then learned.added_rate_ * ({' + '.join(parts)}) else 0.0 end"
 
 

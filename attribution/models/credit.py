@@ -199,8 +199,8 @@ def allocate(model: Model, chunk: JourneyChunk, *, leaves_baseline: bool = True)
     return Allocation(flattened, *_divide(flattened.offsets, weights, baseline), 0)
 
 
-def _checked(model: Model, per: str, given: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    weights = np.ascontiguousarray(given, dtype=np.float64)
+def _checked(model: Model, per: str, weighed: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    weights = np.ascontiguousarray(weighed, dtype=np.float64)
     if weights.shape != (size,):
         raise LawError(f"model {model.label!r}: one weight {per} is needed, got shape {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():

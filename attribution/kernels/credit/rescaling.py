@@ -70,14 +70,14 @@ def rescale(conversion: Ints, column: Ints, parts: Floats, targets: Floats) -> F
     size, rest = len(targets) + 1, len(targets)
     table = csr_matrix((parts, (conversion, column)), shape=(int(conversion.max(initial=-1)) + 1, size))
     took_part = np.asarray((table > 0).sum(axis=0), dtype=np.float64).ravel()
-    wanted = np.append(np.minimum(targets, took_part[:rest]), 0.0)
-    wanted[rest] = max(table.shape[0] - wanted.sum(), 0.0) * (took_part[rest] > 0)
-    multiples = (wanted > 0).astype(np.float64)
-    columns = np.flatnonzero(wanted)
+    goals = np.append(np.minimum(targets, took_part[:rest]), 0.0)
+    goals[rest] = max(table.shape[0] - goals.sum(), 0.0) * (took_part[rest] > 0)
+    multiples = (goals > 0).astype(np.float64)
+    columns = np.flatnonzero(goals)
     table = table[:, columns]
     table = table[np.asarray(table.sum(axis=1)).ravel() > 0]
     if table.shape[0]:
-        multiples[columns] = np.exp(_solve(table, wanted[columns] * (table.shape[0] / wanted.sum())))
+        multiples[columns] = np.exp(_solve(table, goals[columns] * (table.shape[0] / goals.sum())))
     return np.asarray(multiples)
 
 

@@ -293,7 +293,7 @@ def test_spend_is_that_of_the_days() -> None:
 
 def test_the_baseline_of_a_model_is_monitored(log: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     made = journeys_by_day(at.load_sources(*log), lookback_days=3)
-    model = at.Markov(continuation=0.1)
+    model = at.Markov(continuation=0.15)
     spans = {"training": (START + 4, LAST - RECENT), "recent": (LAST - RECENT + 1, LAST)}
     windows = windows_of_journeys(made, [model], **spans)
     drift = find_drift(windows, [model], DriftOptions(draws=199, level=0.05))
