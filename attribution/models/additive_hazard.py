@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.data.loading import Finding
-from attribution.errors import InputError, did_you_mean
+from attribution.errors import InputError
 from attribution.journeys import DAY, Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.incremental import additive_hazard as kernel
@@ -19,21 +19,16 @@ from attribution.kernels.statistics.draws import draw_words, uniform
 from attribution.models.at_risk import Evidence, Setting, fading_sql, hazard_findings
 from attribution.models.base import Assumptions, AttributionModel
 from attribution.models.credit import Totals
+from attribution.models.hazard_options import check_options, is_number
 from attribution.models.machinery import DOUBLING, Draws, Machinery, attributable
 from attribution.models.risk_summary import RISK_TABLE, summarise_bucket_risk, summarise_risk
 from attribution.schema.tables import ASSIGNMENT
 
 Floats = NDArray[np.float64]
 
-ADJUST = {
-    "auto": "screen how touchpoints arrive, and correct channels that follow customers who would convert anyway",
-    "none": "take touchpoints as if they came by chance",
-}
 FEWEST = 200
 """Conversions below which nothing can be said."""
 
-LONGEST_GUARD_DAYS = 365.0
-SHORTEST_HALF_LIFE_DAYS, LONGEST_HALF_LIFE_DAYS = 0.01, 10_000.0
 KERNEL_SPREAD = 0.10
 """Standard deviation of ln credit for what sampling leaves out: the shape of the effect over time."""
 
@@ -167,43 +162,7 @@ class AdditiveHazard(AttributionModel):
         return HazardMachinery(self)
 
     def validate(self) -> None:
-        chosen: Any = [1.0] if self.half_lives_days is None else self.half_lives_days
-        lengths = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
-        if not lengths or not all(_is_half_life(each) for each in lengths):
-            raise InputError(
-                "AdditiveHazard: half_lives_days must be days, one number or several",
-                given=repr(self.half_lives_days),
-                allowed=f"numbers from {SHORTEST_HALF_LIFE_DAYS} to {LONGEST_HALF_LIFE_DAYS:,.0f}",
-            )
-        if not _is_number(self.guard_days) or not 0 <= self.guard_days <= LONGEST_GUARD_DAYS:
-            raise InputError(
-                "AdditiveHazard: guard_days must be a number of days",
-                given=repr(self.guard_days),
-                allowed=f"from 0 to {LONGEST_GUARD_DAYS:g}",
-            )
-        if self.customers is not None and not (_is_whole(self.customers) and 0 < self.customers < 1 << 40):
-            raise InputError(
-                "AdditiveHazard: customers must be the number of customers who could be reached",
-                given=repr(self.customers),
-                allowed="a whole number above 0",
-            )
-        if self.adjust not in list(ADJUST):
-            raise InputError(
-                "AdditiveHazard: unknown adjust",
-                given=repr(self.adjust),
-                allowed=list(ADJUST),
-                hint=did_you_mean(str(self.adjust), ADJUST),
-            )
-        for option in ("credited", "unpaid"):
-            names = getattr(self, option)
-            is_list = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-            if names is not None and not is_list:
-                raise InputError(
-                    f"AdditiveHazard: {option} must be a list of channels",
-                    given=repr(names),
-                    allowed='such as ["mail"]',
-                )
-        _check_thresholds(self.screening)
+        check_options(self)
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
         return summarise_risk(chunk, self.setting_.rules)
@@ -327,7 +286,7 @@ class HazardMachinery(Machinery):
     @property
     def broken_by_design(self) -> tuple[str, ...]:
         # Twice the data makes surer of half-lives and flags.
-        return () if _is_number(self.model.half_lives_days) and self.model.adjust == "none" else (DOUBLING,)
+        return () if is_number(self.model.half_lives_days) and self.model.adjust == "none" else (DOUBLING,)
 
     @property
     def lacks_days(self) -> str | None:
@@ -481,33 +440,3 @@ def _judge(effects: kernel.Effects, weights: Floats, screening: kernel.Screening
     z = np.divide(np.abs(plain - within), error, out=np.zeros(len(plain)), where=error > 0)
     is_harmless = (z <= 2) & (1.64 * error < 0.25 * np.abs(plain))
     return _Verdict(z, is_harmless, screening.follows_traits & (z > 2))
-
-
-def _check_thresholds(screening: Mapping[str, float] | None) -> None:
-    allowed = list(kernel.Thresholds._fields)
-    if screening is not None and not isinstance(screening, Mapping):
-        raise InputError(
-            "AdditiveHazard: screening must be thresholds by name", given=repr(screening), allowed='such as {"z": 3}'
-        )
-    for name, number in (screening or {}).items():
-        if name not in allowed:
-            raise InputError(
-                "AdditiveHazard: unknown threshold in screening",
-                given=repr(name),
-                allowed=allowed,
-                hint=did_you_mean(str(name), allowed),
-            )
-        if not _is_number(number) or not 0 < number < np.inf:
-            raise InputError(f"AdditiveHazard: the threshold {name} must be a number above 0", given=repr(number))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def _is_half_life(value: object) -> bool:
-    return _is_number(value) and SHORTEST_HALF_LIFE_DAYS <= value <= LONGEST_HALF_LIFE_DAYS  # type: ignore[operator]
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

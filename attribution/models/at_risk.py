@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY, Journeys
 from attribution.kernels.incremental.additive_hazard import Design, Thresholds
 from attribution.kernels.incremental.risk_tables import CREDITED, NO_SLOT, UNPAID, Rules
+from attribution.models.hazard_options import HazardOptions
 from attribution.schema.tables import PLACEBO_CHANNEL
 
 HALF_LIVES = (2.0, 7.0, 21.0)
@@ -36,21 +37,6 @@ _VANISHES = 800.0
 
 _BARE = 0.2
 """With a larger share of conversions right after unpaid touchpoints, these are purchases."""
-
-
-class HazardOptions(Protocol):
-    """The parameters of a hazard model."""
-
-    half_lives_days: float | Sequence[float] | None
-    credited: Sequence[str] | None
-    unpaid: Sequence[str] | None
-    guard_days: float
-    customers: int | None
-    adjust: str
-    screening: Mapping[str, float] | None
-
-    @property
-    def label(self) -> str: ...
 
 
 @dataclass(frozen=True)
