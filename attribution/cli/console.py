@@ -73,13 +73,13 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
 
     from attribution.pipeline.standing_sections import loud_findings
     from attribution.returns import main_basis
-    from attribution.returns.ranking import compared_rows
     from attribution.returns.returns_section import mark_failed
     from attribution.uncertainty.disagreement import disagreement_sentence
     from attribution.uncertainty.model_checks import failure_sentences
     from attribution.uncertainty.placebo import placebo_sentences
 
-    by, labels = ranking.by, list(dict.fromkeys(compared_rows(tables["returns"])["model"]))
+    # What stands beside the models of an experiment has a table of its own.
+    by, labels = ranking.by, list(ranking.ranks.columns)[: len(experiment.models)]
     returns = main_basis(tables["returns"]).set_index(["channel", "model"])
     terms = experiment.returns
     ranks = ranking.ranks[labels].sort_values(labels[0])

@@ -35,7 +35,8 @@ def regret_table(grid: Grid, options: SensitivityOptions) -> pd.DataFrame:
     grid = grid.reliable.without(blind)
     window, policy, cost_basis = grid.own
     returned, today = grid.returned[:, window, policy, 0], grid.spend[0, window, policy, cost_basis, 0]
-    spent = np.flatnonzero(np.isfinite(today))
+    # Nobody moves the money of a channel whose effect cannot be told.
+    spent = np.flatnonzero(np.isfinite(today) & np.isfinite(returned).all(axis=(0, 1)))
     if not len(spent):
         return pd.DataFrame(columns=columns)
     # What costs more than nothing brings is not worth a unit, and no less than that.

@@ -56,6 +56,8 @@ def specification_table(grid: Grid, level: float) -> pd.DataFrame:
 def joint_ranks(grid: Grid) -> pd.DataFrame:
     """Rows of ``rank_probability`` over all specifications and draws of ``grid``."""
     ranked = grid.ranked
+    if not len(ranked):
+        return pd.DataFrame(columns=list(RANK_PROBABILITY.column_names))
     scores = grid.roi[..., 1:, :][..., ranked]
     each = np.stack([rank_probabilities(of) for of in scores.reshape(-1, *scores.shape[-2:])])
     names = np.array(grid.channels, dtype=object)[ranked]
