@@ -97,7 +97,10 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     limit = disagreement_sentence(tables)
     if limit is not None:
         print(limit)
-    print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
+    print(
+        "Credit divides the observed conversions. It is not the number that would be lost without the channel "
+        "(docs/credit-is-not-cause.md)."
+    )
     if "verdicts" in tables:
         from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL
 
