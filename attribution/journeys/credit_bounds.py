@@ -182,8 +182,8 @@ def _steps_in_random_order(chunk: JourneyChunk, channels: int) -> dict[str, Keye
         conversions, nulls = (each / np.sqrt(np.maximum(each, 1.0)) for each in whole)
         tables["rest"] = expected_steps(journeys, whole[0] - conversions, whole[1] - nulls)
     for shuffle in range(SHUFFLES):
-        drawn = shuffle_order(journeys, words, shuffle)
-        tables[f"shuffle/{shuffle}"] = count_steps(drawn, conversions, nulls, order=1)
+        shuffled = shuffle_order(journeys, words, shuffle)
+        tables[f"shuffle/{shuffle}"] = count_steps(shuffled, conversions, nulls, order=1)
     return tables
 
 
