@@ -304,6 +304,7 @@ pd.DataFrame({"shapley": honest["roi"], "true": true_roi, "caused ÷ credited": 
 #
 # Allocated credit is not incremental. Journeys show which channels were present, not what would have happened without
 # them. That is why most verdicts are "unknown", and why the next step is a test.
+# See docs/credit-is-not-cause.md.
 
 
 # %%

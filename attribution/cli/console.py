@@ -107,7 +107,10 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
         print(limit)
     for sentence in placebo_sentences(tables):
         print(sentence)
-    print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
+    print(
+        "Credit divides the observed conversions. It is not the number that would be lost without the channel "
+        "(docs/credit-is-not-cause.md)."
+    )
     _print_caused(tables)
     if "verdicts" in tables:
         from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, one_per_channel

@@ -62,7 +62,7 @@ class Outcome:
     >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
     >>> outcome = at.run_experiment(experiment)
     >>> outcome.models, sorted(outcome.tables)[:3]
-    ((Linear(),), ['agreement', 'credit', 'journey_profile'])
+    ((Linear(),), ['agreement', 'credit', 'disagreement'])
     """
 
     experiment: Experiment

@@ -156,7 +156,7 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
     notes = [
         "Parts are Shapley values of the factors of (volume · rate · value) ÷ (spend · cost) and add up exactly. They "
         "describe the change, not its cause: the part rate shows that credited conversions per journey changed.",
-        "Credit divides the observed conversions; it is not incremental.",
+        "Credit divides the observed conversions; it is not incremental (docs/credit-is-not-cause.md).",
     ]
     if before.days is not None and after.days is not None and before.days != after.days:
         notes.append(

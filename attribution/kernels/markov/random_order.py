@@ -79,7 +79,7 @@ def shuffle_order(journeys: Slices, words: Words, shuffle: int) -> Slices:
     --------
     >>> journeys = Slices(np.array([0]), np.array([4]), np.array([3, 1, 2, 0], np.int32), 4)
     >>> shuffle_order(journeys, np.array([7], np.uint64), 0).channel.tolist()
-    [0, 1, 2, 3]
+    [1, 0, 3, 2]
     """
     ends = np.cumsum(journeys.stop - journeys.start).astype(np.int64)
     channel = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)

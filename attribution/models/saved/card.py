@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from attribution.models.saved.scorer import Scorer
 
 _ESTIMAND = {
-    "allocated": "It divides the observed conversions. Credit is not the number that would be lost without a channel.",
+    "allocated": "It divides the observed conversions. Credit is not the number that would be lost without a channel "
+    "(docs/credit-is-not-cause.md).",
     "incremental": "Its totals estimate the conversions that ads caused. Credit per journey divides every conversion "
     "among its touchpoints and the baseline, which has what would have come without any channel. On new conversions it "
     "adds up to these totals only roughly.",

@@ -346,7 +346,7 @@ def _estimand_note(table: pd.DataFrame) -> str:
     if "allocated" in kinds:
         notes.append(
             "Allocated credit divides the observed conversions. It is not the number that would be lost "
-            "without the channel."
+            "without the channel (docs/credit-is-not-cause.md)."
         )
     if "incremental" in kinds:
         notes.append(f"Incremental models estimate what ads caused: {listed(kinds['incremental'])}.")

@@ -160,7 +160,8 @@ def _caveats(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     has_intervals = "roi_low" in returns and returns["roi_low"].notna().any()
     lines = [
         "Allocated credit is not incremental. It divides the observed conversions among the touchpoints before them. "
-        "What would be lost without a channel can be learned only from an experiment or a causal model.",
+        "What would be lost without a channel can be learned only from an experiment or a causal model "
+        "(docs/credit-is-not-cause.md).",
         "Models that agree can all be wrong: they use the same journeys and miss the same touchpoints.",
         "A channel without spend has no ROI and no rank. Its ROI is unknown, not zero.",
         f"Conversions without a touchpoint in the lookback window are in the row {UNATTRIBUTED}, so the "

@@ -124,7 +124,10 @@ def targets_page(
     }
     shown = {**tables, "kpis": _result(tables["kpis"]), "history": history(tables["kpis"])}
     sections = [Section(key, *texts[key], shown[key]) for key in texts if key in shown and len(shown[key])]
-    always = "Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."
+    always = (
+        "Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental "
+        "(docs/credit-is-not-cause.md)."
+    )
     return Page(name, "Targets", findings, sections, [*notes, always])
 
 
@@ -141,7 +144,7 @@ def comparison_page(comparison: Comparison) -> Page:
         )
         sections.insert(0, Section("verdicts", "Verdicts", says, comparison.verdicts))
     notes = [f"Difference from the first run: {note}" for note in comparison.notes]
-    notes.append("Credit divides the observed conversions; it is not incremental.")
+    notes.append("Credit divides the observed conversions; it is not incremental (docs/credit-is-not-cause.md).")
     return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
 
 

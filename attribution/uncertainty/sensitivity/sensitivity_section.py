@@ -225,7 +225,7 @@ def notes_of(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         notes.append(
             "Allocated credit is not incremental. If ads reach people who would buy anyway, credit overstates "
             "their effect by "
-            "more than any of these choices. Only experiments can show by how much."
+            "more than any of these choices. Only experiments can show by how much (docs/credit-is-not-cause.md)."
         )
     assumptions = verdicts["assumptions"].dropna().unique()
     if len(assumptions):

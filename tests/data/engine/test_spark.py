@@ -31,9 +31,11 @@ from attribution.data.loading.load import content_digest
 from attribution.data.quality import quality_findings
 from attribution.errors import InputError
 from attribution.journeys import DAY
+from attribution.journeys.credit_bounds import credit_bounds
 from attribution.models.credit import journey_credit
 from attribution.models.resampling import fit_and_resample
 from attribution.schema.experiment import Period, ResamplingOptions
+from attribution.uncertainty.disagreement import disagreement_table
 from tests.journeys.test_journeys import EPOCH, MODES, clicks, expected, frames, listed
 from tests.scale import examples
 from tests.twins import journeys as twin
@@ -175,6 +177,7 @@ def outcome(engine: Any, *tables: Any, **options: Any) -> dict[str, Any]:
     journeys = at.build_journeys(sources)
     return {
         "credit": at.attribute(journeys, MODELS).table.to_csv(),
+        "disagreement": disagreement_table(credit_bounds(journeys), MODELS).to_csv(),
         "dimensions": journeys.dimensions,
         "findings": [*sources.findings, *check_sources(sources), *journeys.findings],
         "ids": journeys.conversion_ids().tolist(),
