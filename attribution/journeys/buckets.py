@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from attribution.errors import InputError
 from attribution.journeys.structure import JourneyChunk, Reader, Summary
 from attribution.kernels.statistics.dealing import Dealt, deal, path_words
 from attribution.kernels.statistics.draws import Words, draw_words, id_words
@@ -126,6 +127,7 @@ class Dealing:
 
     def _deal_paths(self, chunk: JourneyChunk) -> JourneyChunk:
         conversions, nulls = (np.asarray(counts, dtype=np.float64) for counts in (chunk.conversions, chunk.nulls))
+        _check_countable(conversions, nulls)
         words = path_words((chunk.start, chunk.stop, chunk.channel), conversions, nulls, chunk.value)
         dealt = deal(words, conversions, nulls, chunk.value, self.size)
         if self.singles is not None:
@@ -133,6 +135,17 @@ class Dealing:
         is_one_each = len(dealt.row) == len(chunk) and bool((np.diff(dealt.row) == 1).all())
         rows = chunk if is_one_each else chunk.subset(dealt.row)
         return replace(rows, conversions=dealt.conversions, nulls=dealt.nulls, value=dealt.value, bucket=dealt.part)
+
+
+def _check_countable(conversions: NDArray[np.float64], nulls: NDArray[np.float64]) -> None:
+    most = max(float(conversions.max(initial=0.0)), float(nulls.max(initial=0.0)))
+    if most >= _SINGLE:
+        raise InputError(
+            "a path stands for more journeys than can be dealt to resamples",
+            given=f"{most:g} journeys",
+            allowed=f"fewer than {_SINGLE:.1e}",
+            hint="check the columns conversions and nulls of the paths table, or leave resampling out",
+        )
 
 
 def bucket_reader(readers: Sequence[Reader | Bucketwise], dealing: Dealing) -> Reader:

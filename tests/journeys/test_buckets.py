@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attribution as at
+from attribution.errors import InputError
 from attribution.journeys import observe
 from attribution.journeys.buckets import (
     BUCKETS,
@@ -174,6 +175,12 @@ def test_aggregated_paths_are_dealt_journey_by_journey() -> None:
         np.testing.assert_allclose(whole.number(what), PATHS[what].sum(), rtol=1e-12)
     nulls = buckets.totals("nulls", 1)[0]
     assert 0.5 < nulls.var() / nulls.mean() < 2.0  # as many random journeys, not one lump
+
+
+def test_more_journeys_than_can_be_dealt_are_refused() -> None:
+    built = at.build_journeys(at.load_sources(paths=PATHS.assign(conversions=1e300)))
+    with pytest.raises(InputError, match="more journeys than can be dealt to resamples"):
+        split(built)
 
 
 def test_order_of_aggregated_paths_changes_no_bucket() -> None:

@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 FEW = 100
 """Up to so many journeys are dealt one by one."""
 
+MANY = 1 << 24
+"""The ones among more random bits than this are not counted: their number is normal to one part in thousands."""
+
 
 class Dealt(NamedTuple):
     """What of which row went to which part: (deals,) arrays, at most two deals of a row to the same part."""
@@ -155,8 +158,17 @@ def _halve(word, count, piles):
 
 
 @njit(cache=True, nogil=True)
+def _uniform(word):
+    return np.int64(word >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, nogil=True)
 def count_ones(word, bits):
     """Ones among ``bits`` random bits."""
+    if bits > MANY:
+        radius = np.sqrt(-2.0 * np.log1p(-_uniform(draw_bits(word, 0))))
+        normal = radius * np.cos(2.0 * np.pi * _uniform(draw_bits(word, 1)))
+        return np.int64(np.rint(bits / 2 + normal * np.sqrt(np.float64(bits)) / 2))
     ones = 0
     for i in range(0, bits, 64):
         word_bits = draw_bits(word, i)

@@ -142,5 +142,14 @@ def test_a_path_that_stands_for_millions_has_bounded_labellings() -> None:
     np.testing.assert_allclose(at_first, 5e7 / 30, atol=4.5 * np.sqrt(5e7 / 30))
 
 
+def test_a_path_that_stands_for_more_than_can_be_counted_one_by_one_is_labelled_at_once() -> None:
+    shares = cut_shares(np.array([2.0, 1.0, 1.0]))
+    counts = np.array([1e15]), np.zeros(1), np.zeros(1)
+    made = label_paths(np.array([2]), np.array([1], np.uint64), counts, shares, 0, find_grains(*counts[:2]))
+    assert made.conversions.sum() == pytest.approx(1e15, rel=1e-15)
+    at_first = np.bincount(made.channel[::2], made.conversions, 3)
+    np.testing.assert_allclose(at_first, [5e14, 2.5e14, 2.5e14], rtol=1e-5)
+
+
 def test_the_twin_mixes_as_the_kernel_does() -> None:
     assert bits(12345, -7) == int(draw_bits(np.uint64(12345), np.int64(-7)))

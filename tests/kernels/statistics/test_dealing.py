@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attribution.kernels.statistics.dealing import FEW, deal, occurrence, path_words
+from attribution.kernels.statistics.dealing import FEW, count_ones, deal, occurrence, path_words
 from attribution.kernels.statistics.draws import draw_words
 
 PARTS = 8
@@ -96,3 +96,11 @@ def test_shares_of_parts_are_binomial(count: int) -> None:
     assert np.abs(got.var(axis=0) / variance - 1.0).max() < 5 * np.sqrt(2 / rows)
     correlation = np.corrcoef(got.T)[~np.eye(PARTS, dtype=bool)]
     assert np.abs(correlation + 1 / (PARTS - 1)).max() < 5 / np.sqrt(rows)
+
+
+def test_the_ones_among_very_many_bits_are_as_scattered_as_those_that_are_counted() -> None:
+    words = draw_words(np.arange(2_000, dtype=np.uint64), 1)
+    for bits in (1 << 10, 1 << 30, 1 << 40):
+        z = np.array([(count_ones(word, bits) - bits / 2) / np.sqrt(bits / 4) for word in words])
+        assert abs(z.mean()) < 4 / np.sqrt(len(z))
+        assert abs(z.var() - 1) < 4 * np.sqrt(2 / len(z))
