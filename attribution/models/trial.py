@@ -61,7 +61,8 @@ def attempt(model: AttributionModel, trial: Trial | None) -> Iterator[None]:
     except InputError as error:
         if trial is None or model is not trial.model:
             raise
-        trial.refusal = error
+        # Its frames would keep journeys, and their files, for as long as the refusal is kept.
+        trial.refusal = error.with_traceback(None)
 
 
 def is_left_out(model: AttributionModel, trial: Trial | None) -> bool:

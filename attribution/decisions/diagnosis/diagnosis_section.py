@@ -188,10 +188,10 @@ def _say_wasted(judged: pd.DataFrame | None, *, by_verdict: bool) -> str:
     with_interval = judged[judged["wasted"].notna()]
     if with_interval.empty:
         return "Without intervals, no spend can be called wasted. Set resampling in the experiment to get them."
-    spend = with_interval.groupby(["estimand", "channel"]).agg(
-        spend=("spend", "max"), wasted=("models_wasted", "first"), models=("models", "first")
-    )
-    every, some = (spend.loc[of, "spend"].sum() for of in (spend["wasted"] == spend["models"], spend["wasted"] > 0))
+    is_wasted = with_interval["wasted"] > 0
+    by_channel = is_wasted.groupby(with_interval["channel"])
+    spend = with_interval.groupby("channel")["spend"].max()
+    every, some = (spend[of].sum() for of in (by_channel.all(), by_channel.any()))
     return (
         f"Spend on channels whose whole ROI interval is below break-even: {every:,.0f} under every model, "
         f"{some:,.0f} under at least one."

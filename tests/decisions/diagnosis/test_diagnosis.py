@@ -20,6 +20,7 @@ from attribution.decisions.diagnosis import (
     judge_spend,
     tasks_table,
 )
+from attribution.decisions.diagnosis.diagnosis_section import _say_wasted
 from attribution.decisions.diagnosis.gaps import PARTS
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import check_quality
@@ -635,3 +636,22 @@ def test_channels_of_costs_in_another_case_are_hinted_at() -> None:
 def test_parts_keep_their_order() -> None:
     table = slices_of(reach=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
     assert diagnose_roi(table)["roi_parts"]["part"].tolist() == [*PARTS, *PARTS]
+
+
+def test_spend_that_two_kinds_of_models_call_wasted_counts_once() -> None:
+    returns = pd.DataFrame(
+        {
+            "model": ["linear", "linear", "hazard", "hazard"],
+            "estimand": ["allocated", "allocated", "incremental", "incremental"],
+            "basis": "revenue",
+            "cost_basis": "media",
+            "channel": ["mail", "tv"] * 2,
+            "spend": [10.0, 100.0] * 2,
+            "value": [5.0, 60.0, 2.0, 150.0],
+            "roi": [-0.5, -0.4, -0.8, 0.5],
+            "roi_low": [-0.7, -0.7, -0.9, 0.1],
+            "roi_high": [-0.1, -0.1, -0.7, 0.9],
+        }
+    )
+    says = _say_wasted(judge_spend(returns), by_verdict=False)
+    assert says.endswith(": 10 under every model, 110 under at least one.")
