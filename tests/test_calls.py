@@ -135,9 +135,9 @@ class World:
         """Every public function, class and method that is called with something, by its name."""
         journey, returns = tuple(JourneyOptions.model_fields), tuple(ReturnsOptions.model_fields)
         sources, journeys, models = self.sources, self.journeys, [at.LastTouch()]
-        yield "attribute", Call(at.attribute, {"reach": journeys, "models": models})
+        yield "attribute", Call(at.attribute, {"journeys": journeys, "models": models})
         yield "before_after", Call(at.before_after, {"series": self.series, "measure": "y", "on": dt.date(2024, 2, 15)})
-        yield "build_graph", Call(at.build_graph, {"reach": journeys})
+        yield "build_graph", Call(at.build_graph, {"journeys": journeys})
         yield "build_journeys", Call(at.build_journeys, {"sources": sources}, journey)
         yield "check_model", Call(at.check_model, {"model": at.Linear()})
         yield "check_quality", Call(at.check_quality, {"experiment": self.experiment})
