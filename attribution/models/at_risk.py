@@ -258,7 +258,9 @@ def _risk_findings(label: str, setting: Setting, evidence: Evidence) -> list[Fin
     return [
         count_finding("customers_at_risk", "customers", float(not knows_all), nobody),
         count_finding("customers_listed", "customers", float(lists_touched), listed),
-        count_finding("few_conversions", "conversions", evidence.conversions * (evidence.conversions < FEW), few),
+        count_finding(
+            "few_conversions_at_risk", "conversions", evidence.conversions * (evidence.conversions < FEW), few
+        ),
         count_finding("purchase_visits", "conversions", float(sums["near"]) * bool(is_bare), visits),
     ]
 

@@ -50,7 +50,7 @@ class Trial:
         message = f"there is no answer on what channels caused, because {problem}{values}: {hint}"
         # Only journeys that passed its check have been summed up.
         is_flaw = hasattr(self.model, "summary_")
-        return [Finding("caused_left_out", "credit", "warn" if is_flaw else "pass", 1, None, None, message)]
+        return [Finding("caused_left_out", "credit", "warn" if is_flaw else "pass", int(is_flaw), None, None, message)]
 
 
 @contextlib.contextmanager

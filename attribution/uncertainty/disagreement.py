@@ -36,8 +36,11 @@ class DisagreementSection(Section):
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """On how many conversions models can differ."""
         bounds: CreditBounds = context.credit_bounds
-        message = "conversions of journeys with several channels: models that divide each journey can differ on no more"
-        return [Finding("models_can_differ", "conversions", "pass", bounds.disputed, bounds.conversions, None, message)]
+        message = (
+            f"models that divide each journey can differ on {bounds.disputed:,.0f} conversions, those of journeys with "
+            "several channels, and on no more"
+        )
+        return [Finding("models_can_differ", "conversions", "pass", 0, bounds.conversions, None, message)]
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """The share of conversions on which models can differ."""

@@ -130,7 +130,7 @@ def test_credit_is_what_was_caused_where_touchpoints_come_by_chance(how: str) ->
     assert model.assignment_["verdict"].tolist() == ["chance", "chance"]
     assert model.is_known_.tolist() == [name in EFFECTS for name in model.channels_]
     assert ("customers_at_risk" in found(model)) == (how == "unknown")
-    assert set(found(model)) <= {"customers_at_risk", "few_conversions"}
+    assert set(found(model)) <= {"customers_at_risk", "few_conversions_at_risk"}
 
 
 def test_a_table_of_customers_is_as_good_as_their_number() -> None:
@@ -295,7 +295,7 @@ def test_few_converters_are_drawn_one_by_one() -> None:
     assert (sample.std(axis=0) > 0).sum() == 2
     without = drawn.jackknife[model.label].channels.conversions
     np.testing.assert_allclose(without.mean(axis=0), model.credit_.conversions[:-1], rtol=0.02, atol=0.5)
-    assert "few_conversions" in found(model)
+    assert "few_conversions_at_risk" in found(model)
 
 
 def test_segments_are_their_customers_alone() -> None:
@@ -496,7 +496,7 @@ def test_warnings_say_what_to_do() -> None:
     bare = at.build_journeys(small())
     said = found(at.AdditiveHazard(credited=["mail"]).fit(bare))
     assert "a broad channel with two or three times what it caused: give a customers table" in said["customers_at_risk"]
-    assert "rely on its intervals, not on its numbers, or use more data" in said["few_conversions"]
+    assert "rely on its intervals, not on its numbers, or use more data" in said["few_conversions_at_risk"]
     assert "long_half_life" not in found(at.AdditiveHazard(credited=["mail"]).fit(bare))
     long = at.AdditiveHazard(credited=["mail"], half_lives_days=[3, 21]).fit(bare)
     assert "set half_lives_days to 7.5 or less" in found(long)["long_half_life"]
