@@ -93,6 +93,7 @@ def _check_thresholds(screening: Mapping[str, float] | None) -> None:
 
 
 def is_number(value: object) -> bool:
+    """Whether it is a number and no truth value."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
