@@ -257,6 +257,7 @@ def test_resampling_changes_no_byte_of_the_level() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_spark_gives_the_same_bytes() -> None:
     reason = why_not()
     if reason:

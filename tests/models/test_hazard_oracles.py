@@ -67,6 +67,7 @@ def test_a_poisson_regression_on_person_days_says_the_same(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_spark_gives_the_same_bytes() -> None:
     reason = why_not()
     if reason:

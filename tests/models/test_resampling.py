@@ -426,6 +426,7 @@ def test_impossible_requests_are_refused(tmp_path: Path, resampling: str, words:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.drawn
 @pytest.mark.parametrize(("journeys", "by"), [(8_000, "buckets"), (1_200, "customers")])
 def test_nominal_90_percent_covers_90_percent(journeys: int, by: str) -> None:

@@ -246,6 +246,7 @@ def test_gaps_and_repeated_days_are_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.drawn
 def test_bias_spread_and_coverage_over_many_worlds() -> None:
     """True effect 30, error AR(0.6), 100 points before and 30 after: 40 worlds."""

@@ -182,6 +182,7 @@ def test_an_s_that_is_best_left_alone_is_left_alone(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.drawn
 def test_many_problems_are_solved_as_well_as_by_brute_force() -> None:
     # Of 1,000 none failed; the first 200, and those that once did (above), are enough from day to day.
