@@ -124,12 +124,21 @@ def _print_caused(tables: Mapping[str, pd.DataFrame]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from attribution.incrementality.caused_section import caused_grid, caused_table, left_out_sentences
+    from attribution.incrementality.caused_section import (
+        caused_grid,
+        caused_table,
+        left_out_sentences,
+        unknown_sentences,
+    )
 
     shown = caused_table(tables)
     if shown is None:
         for sentence in left_out_sentences(tables):
             print(sentence)
+        return
+    for sentence in unknown_sentences(shown):
+        print(sentence)
+    if not shown["is_known"].any():
         return
     rows = caused_grid(shown)
     table = Table(*rows.columns, title="conversions credited, and caused if touches are as good as random")

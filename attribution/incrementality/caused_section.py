@@ -15,6 +15,15 @@ LEFT_OUT = "caused_left_out"
 """The row of ``quality`` that says why there is no answer on what channels caused."""
 
 ALL_PAID = "all paid channels"
+_BECAUSE = {
+    "follows intent": "their touchpoints come more often after unpaid ones, so they follow customers who are about to buy",
+    "follows traits": "their touchpoints come more often to customers who are touched often, so they follow what these are "
+    "like",
+    "not screened": "without a channel that costs nothing, such as direct visits, nobody sees whether touchpoints "
+    "follow customers who would convert anyway",
+}
+"""Why the effect of a channel cannot be told, in a sentence, by the reason in its row of ``assignment``."""
+
 _LAST_TOUCH = "last_touch"
 
 Tables = Mapping[str, pd.DataFrame]
@@ -124,22 +133,27 @@ def caused_sentences(tables: Tables) -> list[str]:
     table = caused_table(tables)
     if table is None:
         return left_out_sentences(tables)
-    channels, total = table.iloc[:-1], table.iloc[-1]
+    total = table.iloc[-1]
     sentences = []
     if total["is_known"] and table["credited_by"].notna().all():
         sentences.append(
             f"{total['credited_by']} credits paid channels with {total['credited']:,.0f} conversions. They caused "
             f"about {total['caused']:,.0f}, if touches are as good as random."
         )
-    unknown = channels[~channels["is_known"]]
-    if len(unknown):
-        reasons = "; ".join(f"{reason}: {listed(rows['channel'])}" for reason, rows in unknown.groupby("reason"))
-        sentences.append(
-            f"What these channels caused cannot be told from the log, and only a test of spend would tell ({reasons})."
-        )
+    sentences += unknown_sentences(table)
     if "truth" in tables:
         sentences.append(_why_they_differ(table))
     return sentences
+
+
+def unknown_sentences(table: pd.DataFrame) -> list[str]:
+    """Which channels' effect cannot be told, by why; ``table`` as `caused_table` gives it."""
+    unknown = table[~table["is_known"] & (table["channel"] != ALL_PAID)]
+    return [
+        f"What {listed(rows['channel'])} caused cannot be told from the log: {_BECAUSE.get(reason, reason)}. Only a "
+        "test of spend would tell."
+        for reason, rows in unknown.groupby("reason")
+    ]
 
 
 def left_out_sentences(tables: Tables) -> list[str]:

@@ -307,8 +307,9 @@ def test_what_is_not_known_is_read_as_unknown() -> None:
     assert list(grid) == ["credited (last_touch)", "caused"]
     assert set(grid.loc[FLAGGED, "caused"]) == {"unknown: follows intent"}
     assert grid.loc["all paid channels", "caused"] == "unknown"
-    (sentence,) = caused_sentences(outcome("confounded").tables)
-    assert sentence.startswith("What these channels caused cannot be told from the log, and only a test of spend would")
+    by_intent, by_traits = caused_sentences(outcome("confounded").tables)
+    assert by_intent.startswith("What generic_search, affiliate, retargeting and brand_search caused cannot be told")
+    assert by_traits.startswith("What social and email caused cannot be told from the log: their touchpoints come more")
     assert caused_sentences({}) == []
 
 
