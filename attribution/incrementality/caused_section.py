@@ -16,9 +16,10 @@ LEFT_OUT = "caused_left_out"
 
 ALL_PAID = "all paid channels"
 _BECAUSE = {
-    "follows intent": "their touchpoints come more often after unpaid ones, so they follow customers who are about to buy",
-    "follows traits": "their touchpoints come more often to customers who are touched often, so they follow what these are "
-    "like",
+    "follows intent": "their touchpoints come more often after unpaid ones, so they follow customers who are about to "
+    "buy",
+    "follows traits": "their touchpoints come more often to customers who are touched often, so they follow what these "
+    "are like",
     "not screened": "without a channel that costs nothing, such as direct visits, nobody sees whether touchpoints "
     "follow customers who would convert anyway",
 }
