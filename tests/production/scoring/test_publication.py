@@ -19,7 +19,7 @@ from attribution.production.guards import GuardResult, Thresholds, Timing
 from attribution.production.scoring.publication import day_entry, restated
 from attribution.production.scoring.row_inputs import _describe
 from attribution.production.scoring.scoring_guards import ScoringGuards
-from attribution.production.scoring.days import Input, day_name
+from attribution.production.scoring.days import Input, day_name, day_number
 from attribution.production.scoring.volumes import Volumes, rows_by_day
 from attribution.schema.experiment import JourneyOptions
 from tests.production.scoring.test_choice_of_days import RESET, full, known
@@ -104,7 +104,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 def test_revisions_are_counted_from_one_and_only_where_something_changed(scorer: Scorer, tmp_path: Path) -> None:
     out = tmp_path / "out"
     planned = night(out, scorer, log(), dry_run=True)
-    assert (planned.revision, planned.written, planned.conversions) == (0, tuple(MAY), 0)
+    assert (planned.revision, planned.written, planned.conversions, planned.rows) == (0, tuple(MAY), 0, 0)
     first = night(out, scorer, log())
     assert (first.revision, first.conversions, first.rows, first.written) == (1, 10, 20, tuple(MAY))
     assert manifest_of(out)["revision"] == 1
@@ -130,19 +130,86 @@ def test_revisions_are_counted_from_one_and_only_where_something_changed(scorer:
     assert history == GuardResult("history", "touchpoints", None, "2026-05-09", 1, 8.0, None, 2.0, True)
 
 
+def orders(**moved: str) -> dict[str, pd.DataFrame]:
+    """Orders ``o1`` … ``o10`` of ten days, two more on the third, and the days to which some of them ``moved``."""
+    tables = log()
+    ids = [f"o{number}" for number in range(1, 11)]
+    conversions = tables["conversions"].assign(conversion_id=ids)
+    further = pd.DataFrame({"customer_id": ["x", "y"], "converted_at": f"{MAY[2]}T10:00:00", "value": 10.0})
+    conversions = pd.concat([conversions, further.assign(conversion_id=["p3", "q3"])], ignore_index=True)
+    for name, day in moved.items():
+        conversions.loc[conversions["conversion_id"] == name, "converted_at"] = f"{day}T09:00:00"
+    return {**tables, "conversions": conversions}
+
+
 def test_ids_that_an_input_leaves_outdated_are_named_once(scorer: Scorer, tmp_path: Path) -> None:
     """Touchpoints of all days, a new one among them, but orders of the last five days alone."""
     out = tmp_path / "out"
-    night(out, scorer, log())
+    night(out, scorer, orders())
     tables = log(("2026-05-02", "tv"))
-    tables["conversions"] = tables["conversions"].iloc[5:]
+    tables["conversions"] = orders()["conversions"].iloc[5:10]
     left = night(out, scorer, tables)
-    assert left.outdated == {day: [day] for day in MAY[1:4]}
+    expected = {MAY[1]: ["o2"], MAY[2]: ["o3", "p3", "q3"], MAY[3]: ["o4"]}
+    assert left.outdated == expected
     rows = left.restatement[["revision", "day", "conversions_changed", "outdated_id"]].to_numpy().tolist()
-    assert rows == [[2, day, 0, day] for day in MAY[1:4]]
+    assert rows == [[2, day, 0, name] for day, names in expected.items() for name in names]
     assert left.restatement["channel"].isna().all()
     again = night(out, scorer, tables)
     assert (again.revision, again.restatement.empty, again.outdated) == (2, True, left.outdated)
+
+
+def test_orders_that_moved_are_taken_out_of_days_that_are_not_scored_again(scorer: Scorer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    night(out, scorer, orders())
+    file = out / "journey_credit" / f"day={MAY[2]}" / "journey_credit.parquet"
+    tables = orders(o2=MAY[7], p3=MAY[7])
+    in_span = tables["conversions"]["converted_at"] >= MAY[5]
+    tables["conversions"] = tables["conversions"][in_span]
+    scored = night(out, scorer, tables)
+    assert (scored.removed, scored.written, scored.revision) == ((MAY[1],), (MAY[2], MAY[7]), 2)
+    assert sorted(set(pd.read_parquet(file)["conversion_id"])) == ["o3", "q3"]
+    assert not (out / "journey_credit" / f"day={MAY[1]}").exists()
+    days = manifest_of(out)["days"]
+    assert sorted(days) == [MAY[0], *MAY[2:]]
+    assert [days[day]["conversions"] for day in (MAY[2], MAY[7])] == [2, 3]
+    changed = scored.restatement.set_index(["day", "channel"])[["conversions_before", "conversions_after"]]
+    assert changed.loc[MAY[1]].to_numpy().tolist() == [[0.5, 0.0], [0.5, 0.0]]
+    assert changed.loc[(MAY[2], "(unattributed)")].tolist() == [2.0, 1.0]
+
+
+def test_nothing_is_taken_out_of_a_damaged_day(scorer: Scorer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    night(out, scorer, orders())
+    file = out / "journey_credit" / f"day={MAY[2]}" / "journey_credit.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    tables = orders(o2=MAY[7])
+    tables["conversions"] = tables["conversions"][tables["conversions"]["converted_at"] >= MAY[5]]
+    scored = night(out, scorer, tables)
+    assert (scored.damaged, scored.removed, scored.written) == ((MAY[2],), (MAY[1],), (MAY[7],))
+    mended = night(out, scorer, orders())
+    assert (mended.damaged, MAY[2] in mended.written, file.read_bytes() == whole) == ((), True, True)
+    file.write_bytes(whole[:-1])
+    again = night(out, scorer, orders())
+    assert (again.written, again.restatement.empty, file.read_bytes() == whole) == ((MAY[2],), True, True)
+
+
+def test_the_manifest_is_written_where_what_lasts_has_changed(scorer: Scorer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    morning = dt.datetime(2026, 5, 11, 3, tzinfo=dt.UTC)
+    night(out, scorer, log(), now=morning)
+    before = (out / "manifest.json").read_bytes()
+    night(out, scorer, log(), now=morning + dt.timedelta(hours=1))
+    assert (out / "manifest.json").read_bytes() == before
+    nine = day_number(MAY[8])
+    chosen = night(out, scorer, log(("2026-05-02", "tv")), first=nine, last=nine)
+    assert (chosen.written, chosen.unchanged, chosen.deferred) == ((), (MAY[8],), tuple(MAY[1:4]))
+    assert (chosen.revision, manifest_of(out)["deferred"]) == (1, MAY[1:4])
+    planned = night(out, scorer, {**log(), "conversions": log()["conversions"].drop(4)}, dry_run=True)
+    again = (*MAY[1:4], *MAY[5:7])  # those left over, and those that the order closed
+    assert (planned.written, planned.removed, planned.without_history) == (again, (MAY[4],), ())
+    done = night(out, scorer, log(("2026-05-02", "tv")))
+    assert (done.written, done.unchanged, manifest_of(out)["deferred"]) == ((MAY[1],), (MAY[2], MAY[3]), [])
 
 
 # ------------------------------------------------------------ which days are judged
