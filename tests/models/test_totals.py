@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ def test_less_than_nothing_counts_as_nothing_where_journeys_are_divided(
 def test_shares_are_of_what_is_not_negative(
     conversions: list[float], negative_is_zero: bool, shares: list[float] | None
 ) -> None:
-    table = Credit.of([Stub(totals(conversions, negative_is_zero=negative_is_zero))]).table
+    further = {"negative_is_zero": True} if negative_is_zero else {}
+    table = Credit.of([Stub(totals(conversions, **further))]).table
     assert table["share"].tolist() == (shares or pytest.approx([np.nan] * 3, nan_ok=True))
     assert table[["model", "estimand", "is_known"]].drop_duplicates().to_numpy().tolist() == [["stub", "allocated", True]]
 
@@ -157,6 +159,11 @@ def test_shares_of_touchpoints_and_of_the_baseline(
     assert allocation.shares == pytest.approx(shares)
     assert allocation.baseline is None if baseline is None else allocation.baseline == pytest.approx(baseline)
     assert allocation.without == without
+
+
+def test_a_factor_multiplies_the_weights_of_touchpoints() -> None:
+    chunk = replace(chunk_of(journeys_of("ab")), factor=np.array([0.5, 2.0]))
+    assert allocate(Stub(totals([1.0, 1.0, 0.0])), chunk).shares.tolist() == [0.2, 0.8]
 
 
 def test_the_baseline_of_one_journey_takes_nothing_of_another() -> None:
