@@ -35,8 +35,8 @@ from attribution.models.games import Sampling, interaction_of_set, is_cheap, ref
 from attribution.models.hazard_options import check_options
 from attribution.models.machinery import get_machinery
 from attribution.models.model_tables import model_findings, without_interactions
-from attribution.models.reconcile import Reconciliation, _format_conversions, _target_totals, beside_baseline
 from attribution.models.recoding import Move, by_channel, by_coalition, by_count, by_position, by_step
+from attribution.models.reconcile import Reconciliation, _format_conversions, _target_totals, beside_baseline
 from attribution.models.trial import Trial, attempt, is_left_out
 from attribution.models.valuation import has_untouched, predictor
 
@@ -188,7 +188,9 @@ def test_pairs_share_the_conversions_of_their_sets() -> None:
 
 
 def test_a_game_that_is_read_off_sets_reads_nothing_to_be_checked() -> None:
-    journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame({"path": ["a > b"], "conversions": [3], "nulls": 2})))
+    journeys = at.build_journeys(
+        at.load_sources(paths=pd.DataFrame({"path": ["a > b"], "conversions": [3], "nulls": 2}))
+    )
     tables = {}
     for game in ("set", "rate"):
         machinery = get_machinery(at.Shapley(game=game))
@@ -291,7 +293,9 @@ def test_targets_are_proportions_of_what_is_not_negative() -> None:
     assert _target_totals(np.array([0.25, 0.25]), 8.0).tolist() == [4.0, 4.0]
 
 
-@pytest.mark.parametrize(("conversions", "text"), [(1234.56, "1,234.6"), (0.1, "0.1"), (0.0999, "0.1"), (0.0123, "0.012")])
+@pytest.mark.parametrize(
+    ("conversions", "text"), [(1234.56, "1,234.6"), (0.1, "0.1"), (0.0999, "0.1"), (0.0123, "0.012")]
+)
 def test_few_conversions_are_written_with_two_digits(conversions: float, text: str) -> None:
     assert _format_conversions(conversions) == text
 
@@ -314,11 +318,15 @@ def impossible(published: list[float], allocated: list[float], groups: tuple[tup
 
 def test_totals_that_no_journeys_can_have_are_told_by_the_fewer_channels() -> None:
     (finding,) = impossible([1.0, 4.0, 5.0], [4.0, 3.0, 3.0], ((0,),)).findings("m")
-    assert finding.message.startswith("m credits 1.0 conversions to a, but 4.0 came from journeys that touched no other")
+    assert finding.message.startswith(
+        "m credits 1.0 conversions to a, but 4.0 came from journeys that touched no other"
+    )
     assert "moves 3.0 of 10.0 conversions" in finding.message
     assert finding.example == "a"
     (finding,) = impossible([1.0, 1.0, 8.0], [3.0, 3.0, 4.0], ((0, 1),)).findings("m")
-    assert finding.message.startswith("m credits 8.0 conversions to c, but only 4.0 came from journeys that touched any")
+    assert finding.message.startswith(
+        "m credits 8.0 conversions to c, but only 4.0 came from journeys that touched any"
+    )
     assert impossible([1.0], [1.0], ()).findings("m") == []
 
 
@@ -330,7 +338,12 @@ def test_models_without_interactions_are_counted_one_by_one() -> None:
     lacks = get_machinery(lacking).lacks_interactions
     assert lacks
     (finding,) = without_interactions([at.Linear(), lacking])
-    assert (finding.check, finding.table, finding.count, finding.status) == ("no_interactions", "interactions", 1, "warn")
+    assert (finding.check, finding.table, finding.count, finding.status) == (
+        "no_interactions",
+        "interactions",
+        1,
+        "warn",
+    )
     assert lacks in finding.message
     assert model_findings([]) == []
 

@@ -108,7 +108,9 @@ def test_shares_are_of_what_is_not_negative(
     further = {"negative_is_zero": True} if negative_is_zero else {}
     table = Credit.of([Stub(totals(conversions, **further))]).table
     assert table["share"].tolist() == (shares or pytest.approx([np.nan] * 3, nan_ok=True))
-    assert table[["model", "estimand", "is_known"]].drop_duplicates().to_numpy().tolist() == [["stub", "allocated", True]]
+    assert table[["model", "estimand", "is_known"]].drop_duplicates().to_numpy().tolist() == [
+        ["stub", "allocated", True]
+    ]
 
 
 def journeys_of(*paths: str) -> at.Journeys:

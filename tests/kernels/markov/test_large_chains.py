@@ -31,7 +31,9 @@ class Arrows:
     probability = np.array([0.5, 0.25, 0.125, 0.0625, 2.0, 3.0])
 
 
-@pytest.mark.parametrize(("state", "sums"), [(0, [0.5 + 2.5 + 12.5 + 62.5 + 20_000.0, 7.0]), (1, [0.0, 7.0]), (2, [30.0, 7.0])])
+@pytest.mark.parametrize(
+    ("state", "sums"), [(0, [0.5 + 2.5 + 12.5 + 62.5 + 20_000.0, 7.0]), (1, [0.0, 7.0]), (2, [30.0, 7.0])]
+)
 def test_what_comes_along_arrows_is_added_up(state: int, sums: list[float]) -> None:
     values = np.array([[1.0, 9.0], [10.0, 9.0], [100.0, 9.0], [1_000.0, 9.0], [10_000.0, 9.0]])
     found = np.array([0.0, 7.0])

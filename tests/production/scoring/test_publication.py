@@ -16,10 +16,10 @@ import pytest
 import attribution as at
 from attribution.models.saved import Definition, Scorer
 from attribution.production.guards import GuardResult, Thresholds, Timing
+from attribution.production.scoring.days import Input, day_name, day_number
 from attribution.production.scoring.publication import day_entry, restated
 from attribution.production.scoring.row_inputs import _describe
 from attribution.production.scoring.scoring_guards import ScoringGuards
-from attribution.production.scoring.days import Input, day_name, day_number
 from attribution.production.scoring.volumes import Volumes, rows_by_day
 from attribution.schema.experiment import JourneyOptions
 from tests.production.scoring.test_choice_of_days import RESET, full, known
@@ -268,7 +268,9 @@ def test_shares_in_training_are_of_all_and_of_those_that_were_touched(
 
 def test_volumes_are_counted_by_day_and_channel() -> None:
     rows = [(4, "b", 2), (3, "b", 5), (4, "a", 7), (6, "b", 1)]
-    table = pa.table({name: [row[place] for row in rows] for place, name in enumerate(("day", "channel", "touchpoints"))})
+    table = pa.table(
+        {name: [row[place] for row in rows] for place, name in enumerate(("day", "channel", "touchpoints"))}
+    )
     volumes = Volumes.of(table)
     assert volumes.table.to_pylist()[0] == {"day": 3, "channel": "b", "touchpoints": 5}
     assert volumes.days.tolist() == [3, 4, 4, 6]
