@@ -151,8 +151,8 @@ class Shuffling:
         return Draws(*(total * self._shares[None] for total in totals))
 
     def _reader(self, models: Sequence[AttributionModel]) -> Reader:
-        touchpoints = self.journeys.touchpoints if models else np.zeros(0)
-        if not touchpoints.any():
+        touchpoints = self.journeys.touchpoints
+        if not models or not touchpoints.any():
             return _read_nothing
         return partial(_summarise_shuffles, tuple(models), cut_shares(touchpoints))
 

@@ -154,10 +154,9 @@ def check_labels(models: Sequence[Model]) -> None:
 
 def _rows(model: Model) -> pd.DataFrame:
     rows = model.credit_.to_frame()
-    rows.insert(0, "model", model.label)
-    rows.insert(1, "estimand", model.estimand)
+    rows["model"], rows["estimand"] = model.label, model.estimand
     shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
-    has_shares = shared.sum() > 0 and bool((shared >= 0).all())
+    has_shares = bool((shared >= 0).all())  # of nothing at all there are none either: 0 / 0 is null
     rows["share"] = shared / shared.sum() if has_shares else np.nan
     rows["is_known"] = model.credit_.known_rows()
     return rows.reindex(columns=list(CREDIT.column_names))
@@ -377,8 +376,7 @@ def _journey_rows(journeys: Journeys, model: Model, ids: NDArray[np.object_]) ->
         ]
         for rows in tables:
             if len(rows):
-                rows.insert(0, "model", model.label)
-                rows.insert(1, "conversion_id", ids[rows["_row"]])
+                rows["model"], rows["conversion_id"] = model.label, ids[rows["_row"]]
                 yield rows
 
 

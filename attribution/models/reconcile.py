@@ -221,7 +221,7 @@ def _target_totals(published: Floats, total: float) -> Floats:
 def _impossible_groups(raked: Raked, targets: Floats) -> tuple[tuple[int, ...], ...]:
     """Blocks that get more than ``targets``, leaving out channels with a target and a total of 0."""
     groups = []
-    for block in range(int(raked.block.max(initial=-1)) + 1):
+    for block in np.unique(raked.block).tolist():
         indices = np.flatnonzero((raked.block == block) & ((targets > 0) | (raked.totals > 0)))
         least = raked.totals[indices].sum()
         if least - targets[indices].sum() > IMPOSSIBLE * least:

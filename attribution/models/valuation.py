@@ -69,7 +69,7 @@ def solve_classifier(
         credit, squares, pairs = np.zeros(channels), np.zeros(channels), 0
         sizes = (rows.counts > 0).sum(axis=1)
         large = float(np.sqrt(max(int(np.count_nonzero(sizes > EXACT_CHANNELS)), 1)))
-        for size in range(1, int(sizes.max(initial=0)) + 1):
+        for size in np.unique(sizes[sizes > 0]).tolist():
             chosen = np.flatnonzero(sizes == size)
             counts, journeys = rows.counts[chosen], (rows.conversions + rows.nulls)[chosen]
             member = np.nonzero(counts)[1].reshape(len(chosen), size)

@@ -98,7 +98,7 @@ class Costs:
                 for driver, amount in this._pots:
                     mine, theirs = (each._weights(driver, channels, conversions) for each in (this, other))
                     whole = mine + theirs.sum(axis=-1, keepdims=True) - theirs
-                    part = part + amount * np.where(whole > 0, mine / np.where(whole > 0, whole, 1.0), 0.0)
+                    part = part + amount * np.divide(mine, whole, out=np.zeros_like(whole), where=whole > 0)
                 own = np.where(np.isnan(own) & (part == 0), np.nan, np.nan_to_num(own) + part)
             ends.append(np.broadcast_to(own, conversions.shape))
         return ends[0], ends[1]

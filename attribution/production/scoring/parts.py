@@ -187,7 +187,7 @@ def _check(row: NDArray[np.int64], credit: NDArray[np.float64]) -> None:
     starts = np.flatnonzero(np.diff(row, prepend=_NONE))
     sums = np.add.reduceat(credit, starts)
     if not (np.abs(sums - 1.0) <= _ROUNDING).all():
-        raise LawError(f"credit of a conversion adds up to {sums[np.argmax(np.abs(sums - 1.0))]!r}, not 1")
+        raise LawError(f"credit of a conversion adds up to {float(sums[np.argmax(np.abs(sums - 1.0))])!r}, not 1")
 
 
 def _name_columns(table: pa.Table, row: NDArray[np.int64], names: Names) -> pa.Table:
@@ -219,4 +219,4 @@ def _campaigns(dimensions: Dimensions, code: NDArray[np.int64], is_whole: NDArra
     if "campaign" not in dimensions.names:
         return pa.nulls(len(code), pa.string())
     values = pa.array([None, *dimensions.values[dimensions.names.index("campaign")]], pa.string())
-    return values.take(pa.array(np.where(is_whole, 0, dimensions.digit(np.maximum(code, 0), "campaign"))))
+    return values.take(pa.array(np.where(is_whole, 0, dimensions.digit(code, "campaign"))))

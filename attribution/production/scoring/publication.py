@@ -252,7 +252,7 @@ class Publication:
             old = pq.ParquetFile(self.ledger.day_path(name)).read()
         except (OSError, pa.ArrowException):  # damaged: nobody knows what it said
             return
-        new = old.slice(0, 0) if table is None else table
+        new = old.schema.empty_table() if table is None else table
         self._changes.append(restated(old, new, day=name, revision=self._revision))
 
     def _manifest(self, scored: Scored, choice: Choice, now: dt.datetime) -> dict[str, Any]:

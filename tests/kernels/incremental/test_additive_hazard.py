@@ -11,6 +11,7 @@ from attribution.kernels.incremental.additive_hazard import (
     Moments,
     Screening,
     Thresholds,
+    _traits,
     centre,
     conditional,
     correct,
@@ -87,6 +88,43 @@ def test_the_correction_takes_out_what_unpaid_channels_say() -> None:
     assert effects.plain[0, 0, 0] == pytest.approx(0.25, abs=1e-12)
     assert effects.corrected[0, 0, 0] == pytest.approx(0.1296783625730994, abs=1e-12)
     assert effects.within[0, 0, 0] == effects.plain[0, 0, 0]
+
+
+# ---------------------------------------------------------------- how touchpoints arrive
+
+
+def test_traits_are_read_off_the_memories_of_a_channel_and_of_others() -> None:
+    """The memory of the first channel is the same for everybody, that of the second is not."""
+    two = Design(np.array([0, 1]), np.zeros(0, int), 1, True, np.zeros(1))
+    information = np.diag([1.0, 1.0, 0.0, 4.0])
+    made = moments(information, [0] * 4, [[0, 0, 3, 2], [0, 0, 9, 1]], counts=np.array([25.0, 25.0]))
+    assert _traits(made, two, 0) == pytest.approx((0.0, 0.0, 0.12, 3 / np.sqrt(2)), rel=1e-9)
+    assert _traits(made, two, 1) == pytest.approx((0.2, 1.0, -0.04, -1 / np.sqrt(2)), rel=1e-9)
+    assert _traits(made._replace(counts=np.zeros(2)), two, 1) == (0.0, 0.0, 0.0, 0.0)
+    one = Design(np.array([0]), np.zeros(0, int), 1, True, np.zeros(1))
+    alone = moments(np.diag([1.0, 4.0]), [0, 0], [[0, 1]], counts=np.array([25.0]))
+    assert _traits(alone, one, 0) == pytest.approx((0.2, 1.0, 0.0, 0.0), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "follows"),
+    [
+        (Thresholds(trait=0.19, spread=1.0, z=0.9), [False, True]),
+        (Thresholds(trait=0.21, spread=1.0, z=0.9), [False, False]),
+        (Thresholds(trait=0.19, spread=1.0, z=1.1), [False, False]),
+        (Thresholds(trait=1.0, spread=0.11, z=2.1), [True, False]),
+        (Thresholds(trait=1.0, spread=0.13, z=2.1), [False, False]),
+        (Thresholds(trait=1.0, spread=0.11, z=2.2), [False, False]),
+    ],
+)
+def test_a_channel_is_flagged_where_a_slope_is_large_and_sure(thresholds: Thresholds, follows: list[bool]) -> None:
+    two = Design(np.array([0, 1]), np.zeros(0, int), 1, True, np.zeros(1))
+    information = np.diag([1.0, 1.0, 0.0, 4.0])
+    made = moments(information, [0] * 4, [[0, 0, 3, 2], [0, 0, 9, 1]], counts=np.array([25.0, 25.0]))
+    screening = screen(made, two, thresholds)
+    assert screening.follows_traits.tolist() == follows
+    assert screening.follows_intent.tolist() == [False, False]
+    assert screening.intent.tolist() == screening.intent_z.tolist() == [0.0, 0.0]
 
 
 # ---------------------------------------------------------------- small matrices

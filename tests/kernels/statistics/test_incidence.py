@@ -125,3 +125,19 @@ def test_the_median_of_all_is_an_age_by_which_half_have_moved_on() -> None:
     assert cumulative_incidence(days, np.array([1, 1, 0, 0])).median == 2.0
     assert cumulative_incidence(days, np.array([1, 0, 1, 0])).median == 3.0
     assert np.isnan(cumulative_incidence(days, np.array([1, 2, 2, 2])).median)
+
+
+def test_what_weighs_next_to_nothing_moves_no_median() -> None:
+    """Ten tenths do not add up to 1 exactly: half of them is the fifth all the same."""
+    tenths = np.full(10, 0.1)
+    assert weighted_median(np.arange(1.0, 11.0), tenths) == 5.5
+    assert weighted_median(np.arange(11.0), np.append(1e-20, tenths)) == 5.5
+    assert weighted_median(np.append(np.arange(1.0, 11.0), 99.0), np.append(tenths, 1e-20)) == 5.5
+    assert weighted_median(np.array([7.0, 3.0]), np.array([1.0, 0.0])) == 7.0
+    assert np.isnan(weighted_median(np.array([7.0]), np.array([0.0])))
+
+
+def test_ages_before_the_first_outcome_and_at_it() -> None:
+    found = cumulative_incidence(np.array([1.0, 2.0, 3.0, 4.0]), np.array([MOVED, STILL_OPEN, MOVED, STILL_OPEN]))
+    np.testing.assert_allclose(found.still_to_move(np.array([0.5, 1.0, 2.9, 3.0, 9.0])), [0.625, 0.5, 0.5, 0.0, 0.0])
+    assert (found.final, found.median) == (0.625, 3.0)
