@@ -118,7 +118,7 @@ def test_what_is_known_of_conversions_beside_their_value() -> None:
     for options, economics, names in asked:
         assert known_measures(sources, options, economics=economics) == names
         assert economics or known_measures(sources, options) == names
-    with pytest.raises(InputError, match="returns.lifetime needs an amount of lifetime revenue"):
+    with pytest.raises(InputError, match=r"returns.lifetime needs an amount of lifetime revenue"):
         known_measures(sources, ReturnsOptions(lifetime=LifetimeOptions(**COURSE), margin=1))
     touchpoints = pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-03-01"], "channel": ["a"]})
     orders = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-03-02"], "ltv": [9.0], "margin": [1.0]})
