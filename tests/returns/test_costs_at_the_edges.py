@@ -148,8 +148,8 @@ def test_currencies_that_are_not_known() -> None:
         currency_rates(pd.Series(["EUR", "USD"]), of, of, none, (None, None))
     with pytest.raises(InputError, match="no rate is known for currency 'USD'"):
         currency_rates(pd.Series(["usd ", None]), of, of, {"EUR": STEPS}, (None, None))
+    late = days(["2024-03-01", None], ["2024-03-01", None])
     with pytest.raises(InputError, match="1 cost in USD without a day"):
-        late = days(["2024-03-01", None], ["2024-03-01", None])
         currency_rates(pd.Series(["USD", "USD"]), late, late, {"USD": STEPS}, (None, None))
     early = days(["1970-01-05", "1970-01-30"], ["1970-01-05", "1970-01-30"])
     with pytest.raises(
@@ -195,7 +195,7 @@ def test_sums_are_exact_and_credits_are_taken_off() -> None:
     ledger = sum_amounts(keys, {"amount": np.array([1.0, 2.0, 4.0, 8.0])})
     assert ledger["amount"].tolist() == [2.0, 5.0, 8.0]
     _check_credits(ledger.assign(amount=0.0))
-    with pytest.raises(InputError, match="the credits of 1 channel are more than the costs.*mail, media: -0.25"):
+    with pytest.raises(InputError, match=r"the credits of 1 channel are more than the costs.*mail, media: -0.25"):
         _check_credits(ledger.assign(amount=[-0.25, 0.0, 1.0]))
 
 
@@ -324,7 +324,7 @@ def test_terms_are_those_that_are_known() -> None:
     ]  # fmt: skip
     with pytest.raises(InputError, match="'loaded', but no cost has a type"):
         Terms(ReturnsOptions(cost_basis="loaded"), bare).check()
-    with pytest.raises(InputError, match="returns.basis = 'ltv', which is unknown"):
+    with pytest.raises(InputError, match=r"returns.basis = 'ltv', which is unknown"):
         Terms(ReturnsOptions(basis="ltv"), bare).check()
     amounts = {"value": np.array([10.0]), "ltv": np.array([30.0]), "conversions": np.zeros(1)}
     halves = Terms(ReturnsOptions(margin=0.5), bare)
@@ -383,8 +383,9 @@ def test_a_customer_pays_back_in_the_first_period_that_reaches_the_cost() -> Non
 def test_models_are_compared_that_estimate_the_same() -> None:
     rows = [("a", "allocated"), ("b", "incremental"), ("c", "allocated"), ("d", "incremental")]
     returns = pd.concat(
-        pd.DataFrame({"model": model, "estimand": estimand, "channel": ["x", "y", "(unattributed)"], "roi": [2.0, 1.0, 9.0],
-                      "conversions": 1.0})
+        pd.DataFrame({"channel": ["x", "y", "(unattributed)"], "roi": [2.0, 1.0, 9.0], "conversions": 1.0}).assign(
+            model=model, estimand=estimand
+        )
         for model, estimand in rows
     )  # fmt: skip
     table = ranking.compare_rankings(returns).agreement

@@ -94,8 +94,16 @@ def test_media_fees_and_shared_costs_of_a_log() -> None:
         read_costs(sources_of(costs, np.nan), ReturnsOptions(shared_by={"sales": "credit"}))
 
 
-@pytest.mark.parametrize(("start", "end", "spend"), [(None, None, 6.0), ("2024-03-02", None, 6.0), ("2024-03-02T00:00:01", None, 4.0),
-                                                     (None, "2024-03-02", 2.0), ("2024-03-03", "2024-03-04", 4.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("start", "end", "spend"),
+    [
+        (None, None, 6.0),
+        ("2024-03-02", None, 6.0),
+        ("2024-03-02T00:00:01", None, 4.0),
+        (None, "2024-03-02", 2.0),
+        ("2024-03-03", "2024-03-04", 4.0),
+    ],
+)
 def test_touchpoints_cost_in_the_period_alone(start: str | None, end: str | None, spend: float) -> None:
     touchpoints = pd.DataFrame(
         {"customer_id": "a", "touched_at": ["2024-03-02", "2024-03-03"], "channel": "a", "cost": [2.0, 4.0]}
@@ -118,7 +126,7 @@ def test_what_is_known_of_conversions_beside_their_value() -> None:
     for options, economics, names in asked:
         assert known_measures(sources, options, economics=economics) == names
         assert economics or known_measures(sources, options) == names
-    with pytest.raises(InputError, match="returns.lifetime needs an amount of lifetime revenue"):
+    with pytest.raises(InputError, match=r"returns.lifetime needs an amount of lifetime revenue"):
         known_measures(sources, ReturnsOptions(lifetime=LifetimeOptions(**COURSE), margin=1))
     touchpoints = pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-03-01"], "channel": ["a"]})
     orders = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-03-02"], "ltv": [9.0], "margin": [1.0]})
