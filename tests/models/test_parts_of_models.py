@@ -52,6 +52,7 @@ from attribution.models.valuation import has_untouched, predictor
         (10.0, 12.1, 1.0, 2.1, False, True),
         (-10.0, -9.0, 1.0, 1.0, True, False),
         (6.6, 6.6, 1.0, 0.0, True, False),  # 1.64 is less than a quarter of 6.6
+        (6.56, 6.56, 1.0, 0.0, False, False),
         (6.5, 6.5, 1.0, 0.0, False, False),
         (10.0, 9.0, 0.0, 0.0, True, False),
         (10.0, 9.0, -1.0, 0.0, True, False),

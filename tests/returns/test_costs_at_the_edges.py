@@ -383,17 +383,11 @@ def test_a_customer_pays_back_in_the_first_period_that_reaches_the_cost() -> Non
 def test_models_are_compared_that_estimate_the_same() -> None:
     rows = [("a", "allocated"), ("b", "incremental"), ("c", "allocated"), ("d", "incremental")]
     returns = pd.concat(
-        pd.DataFrame(
-            {
-                "model": model,
-                "estimand": estimand,
-                "channel": ["x", "y", "(unattributed)"],
-                "roi": [2.0, 1.0, 9.0],
-                "conversions": 1.0,
-            }
+        pd.DataFrame({"channel": ["x", "y", "(unattributed)"], "roi": [2.0, 1.0, 9.0], "conversions": 1.0}).assign(
+            model=model, estimand=estimand
         )
         for model, estimand in rows
-    )
+    )  # fmt: skip
     table = ranking.compare_rankings(returns).agreement
     pairs = list(zip(table["model_a"], table["model_b"], strict=True))
     assert pairs == [("a", "a"), ("a", "c"), ("b", "b"), ("b", "d"), ("c", "a"), ("c", "c"), ("d", "b"), ("d", "d")]

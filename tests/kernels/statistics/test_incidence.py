@@ -133,6 +133,8 @@ def test_what_weighs_next_to_nothing_moves_no_median() -> None:
     assert weighted_median(np.arange(1.0, 11.0), tenths) == 5.5
     assert weighted_median(np.arange(11.0), np.append(1e-20, tenths)) == 5.5
     assert weighted_median(np.append(np.arange(1.0, 11.0), 99.0), np.append(tenths, 1e-20)) == 5.5
+    assert weighted_median(np.arange(1.0, 11.0), 7e5 * tenths) == 5.5
+    assert weighted_median(np.array([1.0, 2.0]), np.array([0.4999, 0.5001])) == 2.0
     assert weighted_median(np.array([7.0, 3.0]), np.array([1.0, 0.0])) == 7.0
     assert np.isnan(weighted_median(np.array([7.0]), np.array([0.0])))
 

@@ -114,7 +114,16 @@ def test_shares_at_the_ends() -> None:
 
 @pytest.mark.parametrize(
     ("total", "share", "highest"),
-    [(0, 0.2, 1.0), (-1, 0.2, 1.0), (10, 1.5, 1.0), (10, 1.0, 1.0), (10, -0.1, 0.0), (10, 0.0, 0.0), (1, 0.2, 1.0)],
+    [
+        (0, 0.2, 1.0),
+        (-1, 0.2, 1.0),
+        (10, 1.5, 1.0),
+        (10, 1.0, 1.0),
+        (10, -0.1, 0.0),
+        (10, 0.0, 0.0),
+        (1, 0.2, 1.0),
+        (1, 1e-4, 0.0),
+    ],
 )
 def test_of_nothing_and_beyond_all_every_share_is_possible(total: float, share: float, highest: float) -> None:
     assert highest_share(total, share, 0.001) == highest

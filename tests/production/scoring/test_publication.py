@@ -158,6 +158,22 @@ def test_ids_that_an_input_leaves_outdated_are_named_once(scorer: Scorer, tmp_pa
     assert (again.revision, again.restatement.empty, again.outdated) == (2, True, left.outdated)
 
 
+def test_all_orders_of_a_day_that_an_input_ends_in_the_middle_of_are_named(scorer: Scorer, tmp_path: Path) -> None:
+    """In the morning of the third day: of its orders one is gone, one is new, and two may still come."""
+    out = tmp_path / "out"
+    night(out, scorer, orders())
+    tables = orders()
+    noon = f"{MAY[2]}T09:30:00"
+    new = pd.DataFrame({"customer_id": ["z"], "converted_at": [f"{MAY[2]}T09:20:00"], "conversion_id": ["new"]})
+    given = tables["conversions"]
+    given = given[(given["converted_at"] < noon) & (given["conversion_id"] != "o3")]
+    tables["conversions"] = pd.concat([given, new], ignore_index=True)
+    tables["touchpoints"] = tables["touchpoints"][tables["touchpoints"]["touched_at"] < noon]
+    left = night(out, scorer, tables)
+    assert (left.written, left.cut) == ((), (MAY[2],))
+    assert left.outdated == {MAY[2]: ["new", "o3", "p3", "q3"]}
+
+
 def test_orders_that_moved_are_taken_out_of_days_that_are_not_scored_again(scorer: Scorer, tmp_path: Path) -> None:
     out = tmp_path / "out"
     night(out, scorer, orders())
