@@ -48,7 +48,9 @@ class Histories:
             gather_slices(self.touched_at, *touches),
             gather_slices(self.channel, *touches),
             end_start,
-            *(gather_slices(column, *ends) for column in (self.ended_at, self.counts, self.value)),
+            gather_slices(self.ended_at, *ends),
+            gather_slices(self.counts, *ends),
+            gather_slices(self.value, *ends),
             None if self.bucket is None else self.bucket[order],
         )
 

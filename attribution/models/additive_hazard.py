@@ -393,8 +393,8 @@ class HazardMachinery(Machinery):
         effects = kernel.estimate(moments, design, screening)
         by_half = kernel.publish(effects, screening, model.verdict_.takes_within)
         half = np.minimum((np.cumsum(half_lives, axis=1) <= luck[:, :1]).sum(axis=1), design.halves - 1)
-        drawn = by_half[np.arange(len(luck)), :, half] * np.exp(KERNEL_SPREAD * ndtri(luck[:, 1]))[:, None, None]
-        credit = np.where(np.isnan(luck)[:, :1, None], kernel.average(by_half, half_lives), drawn)
+        chosen = by_half[np.arange(len(luck)), :, half] * np.exp(KERNEL_SPREAD * ndtri(luck[:, 1]))[:, None, None]
+        credit = np.where(np.isnan(luck)[:, :1, None], kernel.average(by_half, half_lives), chosen)
         return np.swapaxes(credit, 0, 1)
 
     # ------------------------------------------------------------ describing

@@ -148,18 +148,6 @@ def _add(low, high, row, term):
 
 
 @uncounted(inline="always")
-def _add_times(low, high, row, factor, terms, first, is_few):
-    """Add ``factor`` × ``terms`` [``first`` …] to as many sums."""
-    if is_few:
-        scaled = factor * _FRACTION
-        for p in range(first, _U(len(terms))):
-            low[row + p] += np.float64(terms[p] * scaled + _ROUND).view(np.int64) - _ROUND_BITS
-    else:
-        for p in range(first, _U(len(terms))):
-            _add(low, high, row + p, factor * terms[p])
-
-
-@uncounted(inline="always")
 def _add_stocks(low, high, row, stock, faded, active, held, is_few):
     """Add stocks as they are now to as many sums; those of the channels that are ``active`` are all that there are."""
     slots = _U(len(stock)) // _U(len(faded))
@@ -315,7 +303,9 @@ def _start(
         unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
     if held:
         moment = (entry - frame[0]) / day
-        _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, active, held, used, low, high, is_few)
+        _enter(
+            moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, active, held, used, low, high, is_few
+        )
     return i, unpaid, held
 
 
