@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.kernels.journeys.batches import gather_slices
+
 
 @dataclass(frozen=True)
 class Histories:
@@ -36,6 +38,22 @@ class Histories:
     def __len__(self) -> int:
         return len(self.touch_start) - 1
 
+    def in_order(self, order: NDArray[np.intp]) -> Histories:
+        """The customers in another ``order`` (customers,)."""
+        (touch_start, touches), (end_start, ends) = (
+            _reordered(start, order) for start in (self.touch_start, self.end_start)
+        )
+        return Histories(
+            touch_start,
+            gather_slices(self.touched_at, *touches),
+            gather_slices(self.channel, *touches),
+            end_start,
+            gather_slices(self.ended_at, *ends),
+            gather_slices(self.counts, *ends),
+            gather_slices(self.value, *ends),
+            None if self.bucket is None else self.bucket[order],
+        )
+
     def of(self, customers: NDArray[np.bool_]) -> Histories:
         """Those of the ``customers`` (customers,) that are chosen."""
         if customers.all():
@@ -56,3 +74,11 @@ class Histories:
 def _restart(start: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Where each chosen run begins once the others are gone, and the end."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(start)[chosen])])
+
+
+def _reordered(
+    start: NDArray[np.int64], order: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Where each run begins once runs are in another order, and the end; and where they begin and end now."""
+    begin, end = start[:-1][order], start[1:][order]
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(end - begin)]), (begin, end)

@@ -188,7 +188,7 @@ class AdditiveHazard(AttributionModel):
         self.verdict_ = _judge(effects, self.half_life_weights_, screening)
         self.screening_ = screening
         by_half = kernel.publish(effects, screening, self.verdict_.takes_within)
-        credit = np.einsum("j,wjc->wc", self.half_life_weights_, by_half)
+        credit = kernel.average(by_half, self.half_life_weights_)
         self._describe(effects, credit, moments)
         return self._machinery.spread(credit[0]), self._machinery.spread(credit[1])
 
@@ -209,7 +209,7 @@ class AdditiveHazard(AttributionModel):
         )
         adds = np.divide(np.maximum(credit[0], 0.0), exposure, out=np.zeros(len(credit[0])), where=exposure > 0)
         self.added_rate_ = self._machinery.spread(adds)
-        self.baseline_rate_ = max(attributable(self, "conversions") - credit[0].sum(), 0.0) / moments.at_risk
+        self.baseline_rate_ = max(attributable(self, "conversions") - credit[0].sum(), 0.0) / float(moments.at_risk)
         columns = {
             "model": self.label,
             "channel": np.array(self.channels_, dtype=object)[setting.credited],
@@ -368,25 +368,23 @@ class HazardMachinery(Machinery):
         """Flags stay as they are; half-lives are weighed again, and a draw takes one of them."""
         model, layout = self.model, self.model.setting_.rules.layout
         table = own.tables[RISK_TABLE]
-        dense = np.zeros((own.size, layout.size))
-        dense[:, table.keys[:, 0]] = table.sums.toarray().T
+        sums, dense = table.sums.tocoo(), np.zeros((own.size, layout.size))
+        dense[sums.col, table.keys[sums.row, 0]] = sums.data
         by_bucket = self.totals_of(layout.split(dense))
         beyond = self._days_beyond(self.tables_of(model.summary_))
         luck = _luck(own.labels, weights)
         credit = np.zeros((2, len(weights), len(model.setting_.design.credited)))
         for low in range(0, len(weights), _BLOCK):
             block = weights[low : low + _BLOCK]
-            totals = by_bucket.weigh(block)
-            for number in range(len(block)):
-                moments = kernel.centre(totals.draw(number), beyond)
-                credit[:, low + number] = self._credit_of(moments, luck[low + number])
+            moments = kernel.centre(by_bucket.weigh(block), beyond)
+            credit[:, low : low + _BLOCK] = self._credit_of(moments, luck[low : low + _BLOCK])
         return Draws(self.spread(credit[0]), self.spread(credit[1]))
 
     def solve_again(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
         return self.redraw(own, observed, weights)
 
     def _credit_of(self, moments: kernel.Moments, luck: Floats) -> Floats:
-        """(2, credited) of one draw; ``luck`` (2,) is not a number where nothing is left to chance."""
+        """(2, draws, credited); ``luck`` (draws, 2) is not a number where nothing is left to chance."""
         from scipy.special import ndtri
 
         model = self.model
@@ -394,10 +392,10 @@ class HazardMachinery(Machinery):
         half_lives = kernel.weigh_half_lives(moments, design, screening.is_flagged)
         effects = kernel.estimate(moments, design, screening)
         by_half = kernel.publish(effects, screening, model.verdict_.takes_within)
-        if np.isnan(luck[0]):
-            return np.asarray(np.einsum("j,wjc->wc", half_lives, by_half))
-        half = min(int(np.searchsorted(np.cumsum(half_lives), luck[0], side="right")), len(half_lives) - 1)
-        return np.asarray(by_half[:, half] * np.exp(KERNEL_SPREAD * ndtri(luck[1])))
+        half = np.minimum((np.cumsum(half_lives, axis=1) <= luck[:, :1]).sum(axis=1), design.halves - 1)
+        chosen = by_half[np.arange(len(luck)), :, half] * np.exp(KERNEL_SPREAD * ndtri(luck[:, 1]))[:, None, None]
+        credit = np.where(np.isnan(luck)[:, :1, None], kernel.average(by_half, half_lives), chosen)
+        return np.swapaxes(credit, 0, 1)
 
     # ------------------------------------------------------------ describing
 

@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.journeys import JourneyChunk, Summary
-from attribution.journeys.buckets import are_single
 from attribution.kernels.incremental.risk_sums import risk_of_untouched, sum_risk
 from attribution.kernels.incremental.risk_tables import CustomerEvents, Rules
-from attribution.kernels.statistics.sums import KeyedSums, sums_of_limbs
+from attribution.kernels.statistics.sums import KeyedSums, sums_of_limbs, used_limbs
 
 RISK_TABLE = "risk"
 """Its keys are places in `attribution.kernels.incremental.risk_tables.Layout`."""
-
-_GROUPS = 256
 
 
 def summarise_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
     """Sums over all customers of a chunk."""
     customers = _count_untouched(chunk) if chunk.histories is None else len(chunk.histories)
-    limbs = _sum_groups(chunk, rules, np.zeros(customers, np.int64), 1)[0]
+    (limbs,) = _sum_groups(chunk, rules, np.array([0, customers]))
     return Summary({RISK_TABLE: KeyedSums(np.arange(len(limbs))[:, None], sums_of_limbs(limbs, -1))})
 
 
 def summarise_bucket_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
-    """`summarise_risk` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`."""
+    """`summarise_risk` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`.
+
+    Most sums of a bucket are 0, and left out.
+    """
     if chunk.histories is None and not _count_untouched(chunk):
         return Summary({})
-    labels, group = np.unique(_labels(chunk), return_inverse=True)
+    buckets = _labels(chunk)
+    order = np.argsort(buckets, kind="stable")
+    labels, first = np.unique(buckets[order], return_index=True)
     if not len(labels):
         return Summary({})
-    places, limbs = np.arange(rules.layout.size), np.empty((len(labels), rules.layout.size, 2), np.int64)
-    for low in range(0, len(labels), _GROUPS):
-        some = limbs[low : low + _GROUPS]
-        some[:] = _sum_groups(chunk, rules, np.where(group < low + len(some), group - low, -1), len(some))
-    keys = np.empty(limbs.shape, np.int64)
-    keys[..., 0], keys[..., 1] = labels[:, None], places
-    rows, sums, is_alone = keys.reshape(-1, 2), limbs.reshape(-1, 2), are_single(labels)
-    if is_alone.any():
-        # Of a customer alone most sums are 0; tables of the same keys are quicker to add up.
-        is_used = ~np.repeat(is_alone, len(places)) | sums.any(axis=1)
-        rows, sums = rows[is_used], sums[is_used]
-    return Summary({RISK_TABLE: KeyedSums(rows, sums_of_limbs(sums, -1))})
+    if chunk.histories is not None:
+        chunk = replace(chunk, histories=chunk.histories.in_order(order))
+    places, sums = [], []
+    for limbs in _sum_groups(chunk, rules, np.append(first, len(order))):
+        used, limbs = used_limbs(limbs)
+        places.append(used)
+        sums.append(limbs)
+    keys = np.column_stack([np.repeat(labels, [len(used) for used in places]), np.concatenate(places)])
+    return Summary({RISK_TABLE: KeyedSums(keys, sums_of_limbs(np.concatenate(sums), -1))})
 
 
-def _sum_groups(chunk: JourneyChunk, rules: Rules, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
-    """(groups, size, 2) limbs of the customers in each group; below 0 is none."""
+def _sum_groups(chunk: JourneyChunk, rules: Rules, edges: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """(size, 2) limbs of the customers between ``edges``, until the next is asked for."""
     of = chunk.histories
     if of is None:
-        counts = np.bincount(group[group >= 0], minlength=groups)
-        return np.stack([risk_of_untouched(rules, int(count)) for count in counts])
+        return (risk_of_untouched(rules, customers) for customers in np.diff(edges).tolist())
     events = CustomerEvents(of.touch_start, of.touched_at, of.channel, of.end_start, of.ended_at, of.counts, of.value)
-    return sum_risk(events, rules, group, groups)
+    return sum_risk(events, rules, edges)
 
 
 def _count_untouched(chunk: JourneyChunk) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
@@ -150,3 +151,17 @@ def test_what_journeys_know_of_their_log() -> None:
     assert at.build_journeys(listed, conversions="first_only").first_only
     assert at.build_journeys(listed).lists_customers
     assert at.build_journeys(listed).paid_channels() == ("radio", "search")
+
+
+def test_customers_in_another_order_take_their_events_along() -> None:
+    (chunk,) = at.build_journeys(sources())
+    chunk = Dealing().deal(chunk)
+    assert chunk.histories is not None
+    assert chunk.customer_ids is not None
+    order = np.array([2, 0, 1])
+    moved = dataclasses.replace(
+        chunk, histories=chunk.histories.in_order(order), customer_ids=chunk.customer_ids.take(order)
+    )
+    assert list(by_customer(moved)) == [list(by_customer(chunk))[number] for number in order]
+    assert by_customer(moved) == by_customer(chunk)
+    assert moved.histories.bucket.tolist() == chunk.histories.bucket[order].tolist()

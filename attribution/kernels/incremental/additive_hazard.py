@@ -31,7 +31,7 @@ SINGULAR = 1e10
 
 
 class Moments(NamedTuple):
-    """What is left once days are taken out; P columns, C channels.
+    """What is left once days are taken out; P columns, C channels. Every array may have the same leading axes.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class Moments(NamedTuple):
     arrivals : (C, P) Σ x at touchpoints of each channel
     counts : (C,) touchpoints at risk
     exposure : (P,) ∫ x, days
-    at_risk : customer-days at risk
-    rate : conversions per customer-day
+    at_risk : () customer-days at risk
+    rate : () conversions per customer-day
     is_flat : (P,) columns without variation
     """
 
@@ -51,8 +51,8 @@ class Moments(NamedTuple):
     arrivals: Floats
     counts: Floats
     exposure: Floats
-    at_risk: float
-    rate: float
+    at_risk: Floats
+    rate: Floats
     is_flat: NDArray[np.bool_]
 
 
@@ -121,10 +121,10 @@ class Screening(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """Credit of the credited channels; (2, halves, credited) each: conversions and value for every half-life.
+    """Credit of the credited channels; (…, 2, halves, credited) each: conversions and value for every half-life.
 
-    ``corrected`` is that of channels which follow intent, ``ratio`` (halves,) how much more unpaid history says of
-    conversions than of unpaid touchpoints; ``variance`` (halves, credited) of plain credit for conversions, and
+    ``corrected`` is that of channels which follow intent, ``ratio`` (…, halves) how much more unpaid history says of
+    conversions than of unpaid touchpoints; ``variance`` (…, halves, credited) of plain credit for conversions, and
     ``added_variance`` what controlling for traits adds to it.
     """
 
@@ -164,10 +164,6 @@ class DailyTotals(NamedTuple):
     def weigh(self, weights: Floats) -> DailyTotals:
         """Totals of draws, from those of buckets along the first axis; ``weights`` (draws, buckets)."""
         return DailyTotals(*(np.tensordot(weights, array, 1) for array in self))
-
-    def draw(self, number: int) -> DailyTotals:
-        """Those of one draw."""
-        return DailyTotals(*(array[number] for array in self))
 
 
 def total(tables: Mapping[str, Floats], rate: Floats) -> DailyTotals:
@@ -238,53 +234,63 @@ def centre(totals: DailyTotals, untouched: Floats | float = 0.0) -> Moments:
 
     Parameters
     ----------
-    totals : without leading axes
+    totals : with any leading axes
     untouched : (days,) customer-days at risk beyond them
     """
     at_risk = totals.at_risk + untouched
     mean = np.divide(
-        totals.stocks, at_risk[:, None], out=np.zeros_like(totals.stocks), where=at_risk[:, None] > _NOBODY
+        totals.stocks, at_risk[..., None], out=np.zeros_like(totals.stocks), where=at_risk[..., None] > _NOBODY
     )
-    information = totals.products - totals.stocks.T @ mean
+    information = totals.products - np.swapaxes(totals.stocks, -1, -2) @ mean
+    everybody = at_risk.sum(axis=-1)
     return Moments(
         information,
-        totals.at_conversions - totals.conversions @ mean,
-        totals.at_value - totals.value @ mean,
+        totals.at_conversions - (totals.conversions[..., None, :] @ mean)[..., 0, :],
+        totals.at_value - (totals.value[..., None, :] @ mean)[..., 0, :],
         totals.at_arrivals - totals.arrivals @ mean,
-        totals.arrivals.sum(axis=1),
-        totals.stocks.sum(axis=0),
-        float(at_risk.sum()),
-        float(totals.conversions.sum() / max(at_risk.sum(), _NOBODY)),
-        np.diag(information) <= _FLAT * np.diag(totals.products),
+        totals.arrivals.sum(axis=-1),
+        totals.stocks.sum(axis=-2),
+        everybody,
+        totals.conversions.sum(axis=-1) / np.maximum(everybody, _NOBODY),
+        _diagonal(information) <= _FLAT * _diagonal(totals.products),
     )
 
 
 # ---------------------------------------------------------------- least squares on small matrices
 
 
+def _diagonal(matrices: Floats) -> Floats:
+    return np.diagonal(matrices, axis1=-2, axis2=-1)
+
+
+def _without(matrices: Floats, is_out: NDArray[np.bool_]) -> Floats:
+    """Matrices whose rows and columns that are out are those of the unit matrix."""
+    return np.where(_crossed(is_out), np.eye(is_out.shape[-1]), matrices)
+
+
+def _crossed(is_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(…, columns, columns) whether the row or the column is out."""
+    return np.asarray(is_out[..., :, None] | is_out[..., None, :])
+
+
 def invert(moments: Moments, columns: Ints) -> Floats:
     """Inverse of the information of ``columns``, scaled and with a tiny ridge; 0 for columns without variation."""
-    inverse = np.zeros((len(columns), len(columns)))
-    used = np.flatnonzero(~moments.is_flat[columns])
-    if len(used):
-        block = moments.information[np.ix_(columns[used], columns[used])]
-        scale = 1.0 / np.sqrt(np.diag(block))
-        scaled = block * scale[:, None] * scale
-        tamed = np.linalg.inv(scaled + _RIDGE * np.eye(len(used)))
-        # One step towards the inverse without the ridge, which leaves its square.
-        refined = tamed @ (2 * np.eye(len(used)) - scaled @ tamed)
-        inverse[np.ix_(used, used)] = refined * scale[:, None] * scale
-    return inverse
+    is_flat, one = moments.is_flat[..., columns], np.eye(len(columns))
+    block = _without(moments.information[..., columns[:, None], columns], is_flat)
+    scale = 1.0 / np.sqrt(_diagonal(block))
+    scale = scale[..., :, None] * scale[..., None, :]
+    scaled = block * scale
+    tamed = np.linalg.inv(scaled + _RIDGE * one)
+    # One step towards the inverse without the ridge, which leaves its square.
+    refined = tamed @ (2 * one - scaled @ tamed)
+    return np.where(_crossed(is_flat), 0.0, refined * scale)
 
 
 def conditional(inverse: Floats, of: slice) -> Floats:
     """Information about some columns once the others are controlled for, from the inverse of all."""
-    block = inverse[of, of]
-    result = np.zeros_like(block)
-    used = np.flatnonzero(np.diag(block) > 0)
-    if len(used):
-        result[np.ix_(used, used)] = np.linalg.inv(block[np.ix_(used, used)])
-    return result
+    block = inverse[..., of, of]
+    is_out = _diagonal(block) <= 0
+    return np.where(_crossed(is_out), 0.0, np.linalg.inv(_without(block, is_out)))
 
 
 def inseparable(moments: Moments, columns: Ints) -> Ints:
@@ -367,76 +373,87 @@ def _traits(moments: Moments, design: Design, row: int) -> tuple[float, float, f
 
 
 def weigh_half_lives(moments: Moments, design: Design, is_flagged: NDArray[np.bool_]) -> Floats:
-    """(halves,) how much each half-life counts, by how well unflagged channels explain conversions with it."""
-    channels, log = design.credited[~is_flagged], design.prior.copy()
-    if len(channels) >= 2 and moments.rate > 0:
+    """(…, halves) how much each half-life counts, by how well unflagged channels explain conversions with it."""
+    channels, rate = design.credited[~is_flagged], moments.rate
+    log = np.broadcast_to(design.prior, (*np.shape(rate), design.halves)).copy()
+    if len(channels) >= 2:
         for half in range(design.halves):
             columns = design.stocks(channels, half)
-            score = moments.conversions[columns]
-            log[half] += score @ invert(moments, columns) @ score / (2 * moments.rate)
-    weights = np.exp(log - log.max())
-    weights /= weights.sum()
+            score = moments.conversions[..., columns]
+            explained = (score * (score[..., None, :] @ invert(moments, columns))[..., 0, :]).sum(axis=-1)
+            log[..., half] += np.divide(explained, 2 * rate, out=np.zeros_like(explained), where=rate > 0)
+    weights = np.exp(log - log.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
     weights[weights < LEAST_WEIGHT] = 0.0
-    return np.asarray(weights / weights.sum())
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def estimate(moments: Moments, design: Design, screening: Screening) -> Effects:
     """Credit of every credited channel, for every half-life, in three ways."""
-    channels = len(design.credited)
+    lead, channels = moments.conversions.shape[:-1], len(design.credited)
     traits = design.memories(design.credited[screening.follows_traits & ~screening.follows_intent])
-    plain, within, corrected = (np.zeros((2, design.halves, channels)) for _ in range(3))
-    ratio = np.full(design.halves, np.nan)
-    variance, added = np.zeros((2, design.halves, channels))
+    plain, within, corrected = (np.zeros((*lead, 2, design.halves, channels)) for _ in range(3))
+    ratio = np.full((*lead, design.halves), np.nan)
+    variance, added = np.zeros((2, *lead, design.halves, channels))
     for half in range(design.halves):
         own = design.stocks(design.credited, half)
-        exposure = moments.exposure[own]
+        exposure = moments.exposure[..., own]
+        spread = np.asarray(moments.rate)[..., None] * exposure**2
         inverse = invert(moments, own)
-        plain[:, half] = _slopes(moments, own, inverse)[:, :channels] * exposure
-        variance[half] = moments.rate * exposure**2 * np.diag(inverse)
-        within[:, half] = plain[:, half]
+        plain[..., half, :] = _slopes(moments, own, inverse) * exposure[..., None, :]
+        variance[..., half, :] = spread * _diagonal(inverse)
+        within[..., half, :] = plain[..., half, :]
         if len(traits):
             columns = np.concatenate([own, traits])
             inverse = invert(moments, columns)
-            within[:, half] = _slopes(moments, columns, inverse)[:, :channels] * exposure
-            added[half] = moments.rate * exposure**2 * np.diag(inverse)[:channels] - variance[half]
-        corrected[:, half] = within[:, half]
+            within[..., half, :] = _slopes(moments, columns, inverse)[..., :channels] * exposure[..., None, :]
+            added[..., half, :] = spread * _diagonal(inverse)[..., :channels] - variance[..., half, :]
+        corrected[..., half, :] = within[..., half, :]
         if screening.follows_intent.any() and len(design.unpaid) >= 2:
-            slopes, ratio[half] = correct(moments, design, np.concatenate([own, traits]))
-            corrected[:, half] = slopes[:, :channels] * exposure
+            slopes, ratio[..., half] = correct(moments, design, np.concatenate([own, traits]))
+            corrected[..., half, :] = slopes[..., :channels] * exposure[..., None, :]
     return Effects(plain, within, corrected, ratio, variance, added)
 
 
-def correct(moments: Moments, design: Design, columns: Ints) -> tuple[Floats, float]:
+def correct(moments: Moments, design: Design, columns: Ints) -> tuple[Floats, Floats]:
     """Slopes of ``columns`` less what the touchpoints of an unpaid channel, which cause nothing, say of them.
 
     Unpaid history tells how much more a change of intent moves conversions than it moves an unpaid channel.
 
     Returns
     -------
-    slopes : (2, columns) for conversions and value, averaged over unpaid channels
-    ratio : of conversions, averaged
+    slopes : (…, 2, columns) for conversions and value, averaged over unpaid channels
+    ratio : (…) of conversions, averaged
     """
     slopes, ratios = [], []
     for channel in design.unpaid:
         history = design.histories(design.unpaid[design.unpaid != channel])
         every = np.concatenate([columns, history])
         inverse = invert(moments, every)
-        effects, arrivals = _slopes(moments, every, inverse), inverse @ moments.arrivals[channel][every]
+        effects = _slopes(moments, every, inverse)
+        arrivals = inverse @ moments.arrivals[..., channel, every, None]  # a column
         rest = slice(len(columns), None)
-        direction = conditional(inverse, rest) @ arrivals[rest]
-        length = float(direction @ arrivals[rest])
-        ratio = effects[:, rest] @ direction / length if length > 0 else np.zeros(2)
-        slopes.append(effects[:, : len(columns)] - ratio[:, None] * arrivals[: len(columns)])
-        ratios.append(ratio[0])
-    return np.mean(slopes, axis=0), float(np.mean(ratios))
+        direction = conditional(inverse, rest) @ arrivals[..., rest, :]
+        length = (direction * arrivals[..., rest, :]).sum(axis=-2, keepdims=True)
+        along = effects[..., rest] @ direction
+        ratio = np.divide(along, length, out=np.zeros_like(along), where=length > 0)
+        before = slice(len(columns))
+        slopes.append(effects[..., before] - ratio * np.swapaxes(arrivals[..., before, :], -1, -2))
+        ratios.append(ratio[..., 0, 0])
+    return np.mean(slopes, axis=0), np.mean(ratios, axis=0)
 
 
 def _slopes(moments: Moments, columns: Ints, inverse: Floats) -> Floats:
-    """(2, columns) regression of conversions and of value on ``columns``."""
-    return np.stack([moments.conversions[columns], moments.value[columns]]) @ inverse
+    """(…, 2, columns) regression of conversions and of value on ``columns``."""
+    return np.stack([moments.conversions[..., columns], moments.value[..., columns]], axis=-2) @ inverse
 
 
 def publish(effects: Effects, screening: Screening, takes_within: NDArray[np.bool_]) -> Floats:
-    """(2, halves, credited) the credit that is published: corrected, within or plain."""
+    """(…, 2, halves, credited) the credit that is published: corrected, within or plain."""
     result = np.where(takes_within, effects.within, effects.plain)
     return np.where(screening.follows_intent, effects.corrected, result)
+
+
+def average(by_half: Floats, half_lives: Floats) -> Floats:
+    """(…, 2, credited) credit (…, 2, halves, credited) averaged by how much each half-life counts (…, halves)."""
+    return np.asarray(np.einsum("...j,...wjc->...wc", half_lives, by_half))

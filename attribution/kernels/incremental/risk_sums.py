@@ -10,6 +10,9 @@ time goes by: what a touchpoint adds later is larger by as much as it will have 
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -29,38 +32,41 @@ _U = np.uint64
 _NONE, _ONE = _U(0), _U(1)
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+def sum_risk(events: CustomerEvents, rules: Rules, edges: Ints) -> Iterator[Ints]:
     """Sums over the customers of each group, in fixed point: the same whatever the order of customers.
 
     Parameters
     ----------
     events : of whole customers
     rules : what is at risk
-    group : (customers,) group of each; below 0 for customers who are left out
-    groups : number of groups
+    edges : (groups + 1,) first customer of each group, and their number
 
-    Returns
-    -------
-    limbs : (groups, size, 2) fractions in units of 2⁻³², and whole numbers; each term is rounded once. Places are those
-        of `attribution.kernels.incremental.risk_tables.Layout`
+    Yields
+    ------
+    limbs : (size, 2) fractions in units of 2⁻³², and whole numbers, until the next group is asked for; each term is
+        rounded once. Places are those of `attribution.kernels.incremental.risk_tables.Layout`
     """
     layout = rules.layout
-    # Behind the tables: stocks before touchpoints that both come and are added, see `_spread`.
-    cells = np.zeros((groups, 2, layout.size + layout.slots * layout.columns), np.int64)
-    order = np.argsort(group, kind="stable")  # the sums of one group stay near
-    order = order[group[order] >= 0]
+    places = layout.edges.astype(_U)
+    size = int(places[-1])
+    # Behind the tables: stocks before touchpoints that both come and are added, see `_spread`. They stay near, since
+    # one group follows the other on the same cells.
+    cells = np.empty((2, size + layout.slots * layout.columns), np.int64)
     frame = np.array(
         [rules.start, rules.end, rules.day, rules.guard, rules.knows_all, rules.is_last, layout.days], np.int64
     )
-    channels = rules.slot, rules.role, rules.rate
-    state = *np.zeros((2, layout.columns)), *np.zeros((2, layout.fading))
-    _sum(events, frame, channels, layout.edges.astype(_U), _fading(rules), (order, group), state, cells)
-    return cells[:, :, : layout.size].transpose(0, 2, 1)
+    channels, fading = (rules.slot, rules.role, rules.rate), _fading(rules)
+    state = *np.zeros((2, layout.columns)), *np.zeros((2, layout.fading)), *np.zeros((2, layout.columns), _U)
+    for first, last in itertools.pairwise(edges.tolist()):
+        cells[:] = 0
+        _sum(events, frame, channels, places, fading, first, last, state, cells)
+        yield cells[:, :size].T
 
 
-def risk_of_untouched(rules: Rules, customers: int) -> NDArray[np.int64]:
+def risk_of_untouched(rules: Rules, customers: int) -> Ints:
     """(size, 2) limbs of so many customers at risk from start to end whom nothing ever happened to."""
     layout = rules.layout
     cells = np.zeros((layout.size, 2), np.int64)
@@ -142,66 +148,50 @@ def _add(low, high, row, term):
 
 
 @uncounted(inline="always")
-def _add_times(low, high, row, factor, terms, first, is_few):
-    """Add ``factor`` × ``terms`` [``first`` …] to as many sums."""
-    if is_few:
-        scaled = factor * _FRACTION
-        for p in range(first, _U(len(terms))):
-            low[row + p] += np.float64(terms[p] * scaled + _ROUND).view(np.int64) - _ROUND_BITS
-    else:
-        for p in range(first, _U(len(terms))):
-            _add(low, high, row + p, factor * terms[p])
-
-
-@uncounted(inline="always")
-def _add_stocks(low, high, row, stock, faded, is_few):
-    """Add stocks as they are now to as many sums."""
+def _add_stocks(low, high, row, stock, faded, active, held, is_few):
+    """Add stocks as they are now to as many sums; those of the channels that are ``active`` are all that there are."""
     slots = _U(len(stock)) // _U(len(faded))
     for j in range(_U(len(faded))):
         first = j * slots
         scaled = faded[j] * _FRACTION
-        if is_few:
-            for p in range(first, first + slots):
+        for k in range(_U(held)):
+            p = first + active[k]
+            if is_few:
                 low[row + p] += np.float64(stock[p] * scaled + _ROUND).view(np.int64) - _ROUND_BITS
-        else:
-            for p in range(first, first + slots):
+            else:
                 _add(low, high, row + p, stock[p] * faded[j])
 
 
 @uncounted()
 def _carry(cells):
-    for g in range(cells.shape[0]):
-        for i in range(cells.shape[2]):
-            whole = cells[g, 0, i] >> LIMB_BITS
-            cells[g, 1, i] += whole
-            cells[g, 0, i] -= whole << LIMB_BITS
+    for i in range(cells.shape[1]):
+        whole = cells[0, i] >> LIMB_BITS
+        cells[1, i] += whole
+        cells[0, i] -= whole << LIMB_BITS
 
 
 @njit(cache=True, nogil=True)
 def _spread(cells, both, *tables):
     """Add the sums from ``both`` on to those of the ``tables`` that they are of."""
-    for g in range(cells.shape[0]):
-        for limb in range(2):
-            for i in range(_U(cells.shape[2]) - both):
-                for table in tables:
-                    cells[g, limb, table + i] += cells[g, limb, both + i]
+    for limb in range(2):
+        for i in range(_U(cells.shape[1]) - both):
+            for table in tables:
+                cells[limb, table + i] += cells[limb, both + i]
 
 
 # ---------------------------------------------------------------- the pass
 
 
 @uncounted()
-def _sum(events, frame, channels, edges, fading, groups, state, cells):
+def _sum(events, frame, channels, edges, fading, first_customer, last_customer, state, cells):
     touch_start, touched_at, channel, end_start, ended_at, counts, value = events
     slot, role, rate = channels
     by_day, by_cell = fading
-    order, group = groups
     start, end, knows_all, is_last = frame[0], frame[1], frame[4], frame[5]
-    stock, now, faded, grown = state
+    stock, now, faded, grown, active, used = state
+    low, high = cells[0], cells[1]
     waiting = 0
-    for number in range(len(order)):
-        c = order[number]
-        low, high = cells[group[c], 0], cells[group[c], 1]
+    for c in range(first_customer, last_customer):
         _add(low, high, edges[_CUSTOMERS], 1.0)
         first, last = touch_start[c], touch_start[c + 1]
         touches = last - first
@@ -230,7 +220,7 @@ def _sum(events, frame, channels, edges, fading, groups, state, cells):
                 worth = value[spell] if bought else 0.0
                 _spell(
                     touched_at, channel, first, until, entry, close, bought, worth, frame, slot, role, rate, by_day,
-                    by_cell, edges, stock, now, faded, grown, low, high,
+                    by_cell, edges, stock, now, faded, grown, active, used, low, high,
                 )  # fmt: skip
             if not converts or is_cut or is_last:
                 break
@@ -244,16 +234,16 @@ def _sum(events, frame, channels, edges, fading, groups, state, cells):
 @uncounted()
 def _spell(
     touched_at, channel, first, until, entry, close, bought, worth, frame, slot, role, rate, by_day, by_cell, edges,
-    stock, now, faded, grown, low, high,
+    stock, now, faded, grown, active, used, low, high,
 ):  # fmt: skip
     start, day, guard, days = frame[0], frame[2], frame[3], frame[6]
     columns, slots, is_few = _U(len(stock)), _U(len(role)), until - first < _MANY
     _mark_risk(low, high, edges[_RISK], edges[_RISK_IMPULSE], (entry - start) / day, days)
     _mark_risk(low, high, edges[_RISK_STOP], edges[_RISK_STOP_IMPULSE], (close - start) / day, days)
     base, visited = np.int64((entry - start) / day), -_NEVER
-    i, unpaid, is_empty = _start(
+    i, unpaid, held = _start(
         touched_at, channel, first, until, entry, base, frame, slot, role, rate, by_day, by_cell, edges, stock, now,
-        faded, grown, low, high, is_few,
+        faded, grown, active, used, low, high, is_few,
     )  # fmt: skip
     while True:
         comes = touched_at[i] if i < until else _NEVER
@@ -266,26 +256,24 @@ def _spell(
         base = _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
         if counts < comes:  # what comes at one instant does not see what counts from then on
             s = _U(slot[channel[unpaid]])
-            if not is_empty:
-                _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, is_few)
-            _bring(s, today, base, rate, by_day, grown, edges, stock, low)
+            _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, active, held, is_few)
+            held = _bring(s, today, base, rate, by_day, grown, edges, stock, active, held, low)
             high[edges[_ADDITIONS] + _U(today) * slots + s] += 1
-            is_empty = False
             unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
             continue
         after = i + 1
         while after < until and touched_at[after] == at:
             after += 1
-        is_empty, visited = _come(
+        held, visited = _come(
             channel, i, after, at > entry, at < close, at, today, base, days, slot, role, rate, by_day, edges, stock,
-            faded, grown, low, high, is_few, is_empty, visited,
+            faded, grown, active, held, low, high, is_few, visited,
         )  # fmt: skip
         i = after
-    if not is_empty:
+    if held:
         moment = (close - start) / day
         _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
-        _see(stock, faded, now)
-        _leave(np.int64(moment), bought, worth, days, rate, by_day, grown, edges, now, low, high, is_few)
+        many = _see(stock, faded, active, held, now, used)
+        _leave(np.int64(moment), bought, worth, days, rate, by_day, grown, edges, now, used, many, low, high, is_few)
     if bought:
         last = _U(min((close - start) // day, days - 1))
         _add(low, high, edges[_CONVERSIONS] + last, 1.0)
@@ -297,33 +285,34 @@ def _spell(
 @uncounted(inline="always")
 def _start(
     touched_at, channel, first, until, entry, base, frame, slot, role, rate, by_day, by_cell, edges, stock, now,
-    faded, grown, low, high, is_few,
+    faded, grown, active, used, low, high, is_few,
 ):  # fmt: skip
-    """Stocks at entry, of what lies before it; which touchpoints come next, paid and unpaid, and whether all is 0."""
+    """Stocks at entry, of what lies before it; which touchpoints come next, paid and unpaid, and how many channels
+    have any."""
     day, guard = frame[2], frame[3]
-    is_empty = True
+    held = 0
     stock[:] = 0.0
     now[:] = 0.0
     i, unpaid = first, _next(channel, slot, role, first, until, UNPAID)
     while i < until and touched_at[i] < entry:
         if slot[channel[i]] >= 0 and role[slot[channel[i]]] == CREDITED:
-            _recall(slot[channel[i]], (entry - touched_at[i]) / day, rate, now)
-            is_empty = False
+            held = _recall(slot[channel[i]], (entry - touched_at[i]) / day, rate, now, active, held)
         i += 1
     while unpaid < until and touched_at[unpaid] + guard < entry:
-        _recall(slot[channel[unpaid]], (entry - touched_at[unpaid] - guard) / day, rate, now)
-        is_empty = False
+        held = _recall(slot[channel[unpaid]], (entry - touched_at[unpaid] - guard) / day, rate, now, active, held)
         unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
-    if not is_empty:
+    if held:
         moment = (entry - frame[0]) / day
-        _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few)
-    return i, unpaid, is_empty
+        _enter(
+            moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, active, held, used, low, high, is_few
+        )
+    return i, unpaid, held
 
 
 @uncounted(inline="always")
 def _come(
-    channel, i, after, arrives, adds, at, today, base, days, slot, role, rate, by_day, edges, stock, faded, grown, low,
-    high, is_few, is_empty, visited,
+    channel, i, after, arrives, adds, at, today, base, days, slot, role, rate, by_day, edges, stock, faded, grown,
+    active, held, low, high, is_few, visited,
 ):  # fmt: skip
     """Touchpoints of one instant: they come, and do not see each other; then those that are paid for are added."""
     columns, slots = _U(len(stock)), _U(len(role))
@@ -332,20 +321,18 @@ def _come(
         if slot[channel[k]] >= 0:
             s = _U(slot[channel[k]])
             high[edges[_ARRIVALS] + s * _U(days) + _U(min(today, days - 1))] += 1
-            if not is_empty:
-                table = _BOTH if is_both and role[s] == CREDITED else _AT_ARRIVALS
-                _add_stocks(low, high, edges[table] + s * columns, stock, faded, is_few)
+            table = _BOTH if is_both and role[s] == CREDITED else _AT_ARRIVALS
+            _add_stocks(low, high, edges[table] + s * columns, stock, faded, active, held, is_few)
             if role[s] == UNPAID:
                 visited = at
     for k in range(i, after if adds else i):
         if slot[channel[k]] >= 0 and role[slot[channel[k]]] == CREDITED:
             s = _U(slot[channel[k]])
-            if not (is_empty or is_both):
-                _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, is_few)
-            _bring(s, today, base, rate, by_day, grown, edges, stock, low)
+            if not is_both:
+                _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, active, held, is_few)
+            held = _bring(s, today, base, rate, by_day, grown, edges, stock, active, held, low)
             high[edges[_ADDITIONS] + _U(today) * slots + s] += 1
-            is_empty = False
-    return is_empty, visited
+    return held, visited
 
 
 # ---------------------------------------------------------------- stocks
@@ -368,18 +355,23 @@ def _go(moment, base, rate, by_day, by_cell, stock, faded, grown):
 
 
 @uncounted(inline="always")
-def _see(stock, faded, now):
+def _see(stock, faded, active, held, now, used):
     """Stocks as they are ``now``."""
     slots = _U(len(stock)) // _U(len(faded))
+    many = _NONE
     for j in range(_U(len(faded))):
         factor = faded[j]
-        for p in range(j * slots, (j + _ONE) * slots):
+        for k in range(_U(held)):
+            p = j * slots + active[k]
             now[p] = stock[p] * factor
+            used[many] = p
+            many += _ONE
+    return many
 
 
 @uncounted(inline="always")
-def _bring(s, today, base, rate, by_day, grown, edges, stock, low):
-    """One more in the stocks of a channel."""
+def _bring(s, today, base, rate, by_day, grown, edges, stock, active, held, low):
+    """One more in the stocks of a channel; how many channels have any."""
     columns = _U(len(stock))
     slots = columns // _U(len(rate))
     row = edges[_PART] + _U(today) * columns + s
@@ -388,61 +380,89 @@ def _bring(s, today, base, rate, by_day, grown, edges, stock, low):
         rest = (1.0 - grown[j] * by_day[_ONE, 0, j]) / rate[j]
         low[row + j * slots] += np.int64(rest * _FRACTION + 0.5)
         stock[j * slots + s] += grown[j] * by_day[since, 1, j]
+    return _hold(s, active, held)
+
+
+@uncounted(inline="always")
+def _hold(s, active, held):
+    """Let a channel be among those that have stocks, the first ``held`` of ``active``; how many they are."""
+    k = _U(held)
+    while k > _NONE and active[k - _ONE] > s:
+        k -= _ONE
+    if k > _NONE and active[k - _ONE] == s:
+        return held
+    for m in range(_U(held), k, -1):
+        active[_U(m)] = active[_U(m - 1)]
+    active[k] = s
+    return held + 1
 
 
 @uncounted()
-def _recall(s, gone, rate, now):
-    """One more in the stocks of a channel at entry, from so many days before."""
+def _recall(s, gone, rate, now, active, held):
+    """One more in the stocks of a channel at entry, from so many days before; how many channels have any."""
     slots = len(now) // len(rate)
     for j in range(len(rate)):
         now[j * slots + s] += np.exp(-rate[j] * gone)
+    return _hold(_U(s), active, held)
 
 
 @uncounted()
-def _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few):
+def _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, active, held, used, low, high, is_few):
     """What lies before the entry comes in at once."""
     _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
-    slots = _U(len(stock)) // _U(len(rate))
+    slots, many = _U(len(stock)) // _U(len(rate)), _NONE
     for j in range(_U(len(rate))):
-        for p in range(j * slots, (j + _ONE) * slots):
+        for k in range(_U(held)):
+            p = j * slots + active[k]
             stock[p] = now[p] * grown[j]
-    _add_products(low, high, edges[_ENTRY], now, is_few)
-    _add_flow(low, high, edges[_PART], edges[_ENTERED], base, rate, by_day, grown, now)
+            used[many] = p
+            many += _ONE
+    _add_products(low, high, edges[_ENTRY], now, used, many, is_few)
+    _add_flow(low, high, edges[_PART], edges[_ENTERED], base, rate, by_day, grown, now, used, many)
 
 
 @uncounted()
-def _leave(today, bought, worth, days, rate, by_day, grown, edges, now, low, high, is_few):
+def _leave(today, bought, worth, days, rate, by_day, grown, edges, now, used, many, low, high, is_few):
     """What leaves the stocks, and what they were at the conversion if there is one."""
-    _add_products(low, high, edges[_STOP], now, is_few)
+    _add_products(low, high, edges[_STOP], now, used, many, is_few)
     if today < days:
-        _add_flow(low, high, edges[_STOP_PART], edges[_STOPPED], today, rate, by_day, grown, now)
+        _add_flow(low, high, edges[_STOP_PART], edges[_STOPPED], today, rate, by_day, grown, now, used, many)
     if bought:
-        for p in range(_U(len(now))):
+        for k in range(many):
+            p = used[k]
             _add(low, high, edges[_AT_CONVERSIONS] + p, now[p])
             _add(low, high, edges[_AT_VALUE] + p, worth * now[p])
 
 
 @uncounted(inline="always")
-def _add_flow(low, high, part, heights, today, rate, by_day, grown, now):
+def _add_flow(low, high, part, heights, today, rate, by_day, grown, now, used, many):
     """What all stocks are over the rest of the day, and how high they are."""
     columns = _U(len(now))
-    slots, row = columns // _U(len(rate)), _U(today) * columns
+    row = _U(today) * columns
+    held, k = many // _U(len(rate)), _NONE
     for j in range(_U(len(rate))):
         rest = (1.0 - grown[j] * by_day[_ONE, 0, j]) / rate[j]
-        for p in range(j * slots, (j + _ONE) * slots):
-            if now[p] != 0.0:
-                _add(low, high, part + row + p, now[p] * rest)
-                _add(low, high, heights + row + p, now[p])
+        for _ in range(held):
+            p = used[k]
+            _add(low, high, part + row + p, now[p] * rest)
+            _add(low, high, heights + row + p, now[p])
+            k += _ONE
 
 
 @uncounted()
-def _add_products(low, high, table, now, is_few):
+def _add_products(low, high, table, now, used, many, is_few):
     """Half of x xᵀ: each pair of stocks once, and half of the square of each."""
     columns = _U(len(now))
-    for p in range(columns):
-        if now[p] != 0.0:
-            _add(low, high, table + p * columns + p, 0.5 * now[p] * now[p])
-            _add_times(low, high, table + p * columns, now[p], now, p + _ONE, is_few)
+    for k in range(many):
+        p = used[k]
+        row, scaled = table + p * columns, now[p] * _FRACTION
+        _add(low, high, row + p, 0.5 * now[p] * now[p])
+        for m in range(k + _ONE, many):
+            q = used[m]
+            if is_few:
+                low[row + q] += np.float64(now[q] * scaled + _ROUND).view(np.int64) - _ROUND_BITS
+            else:
+                _add(low, high, row + q, now[p] * now[q])
 
 
 @uncounted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class Layout(NamedTuple):
     @property
     def edges(self) -> NDArray[np.int64]:
         """(tables + 1,) where each table begins, and the number of sums."""
-        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values()]
+        sizes = [prod(shape) for shape in self.shapes.values()]
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]).astype(np.int64)
 
     @property

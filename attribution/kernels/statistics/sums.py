@@ -85,6 +85,21 @@ def sums_of_limbs(limbs: NDArray[np.int64], base: int) -> ExactSums:
     return ExactSums(_carry(limbs.copy()), base)
 
 
+def used_limbs(limbs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of the sums in ``limbs`` (n, k) are not 0, and their limbs.
+
+    Examples
+    --------
+    >>> rows, used = used_limbs(np.array([[0, 0], [3, 0], [0, 2]]))
+    >>> rows.tolist(), used.tolist()
+    ([1, 2], [[3, 0], [0, 2]])
+    """
+    rows = np.empty(len(limbs), np.int64)
+    used = np.empty(limbs.shape, np.int64)
+    many = _take_used(limbs, rows, used)
+    return rows[:many].copy(), used[:many].copy()
+
+
 def add_sums(a: ExactSums, b: ExactSums) -> ExactSums:
     """Element-wise sum of two equally long ``ExactSums``."""
     base = min(a.base, b.base)
@@ -148,14 +163,13 @@ def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:
     """
     if a.keys.shape == b.keys.shape and np.array_equal(a.keys, b.keys):
         return KeyedSums(a.keys, add_sums(a.sums, b.sums))
-    distinct, position = distinct_rows(np.concatenate([a.keys, b.keys]))
     base = min(a.sums.base, b.sums.base)
     top = max(a.sums.base + a.sums.limbs.shape[1], b.sums.base + b.sums.limbs.shape[1])
-    limbs = np.zeros((len(distinct), top - base), dtype=np.int64)
-    # Each side's keys are distinct, so plain indexed addition meets every row at most once.
-    limbs[position[: len(a.keys)]] += _widen(a.sums, base, top)
-    limbs[position[len(a.keys) :]] += _widen(b.sums, base, top)
-    return KeyedSums(distinct, ExactSums(_carry(limbs), base))
+    rows = _count_union(a.keys, b.keys)
+    keys = np.empty((rows, a.keys.shape[1]), np.int64)
+    limbs = np.empty((rows, top - base), np.int64)
+    _merge(a.keys, b.keys, _widen(a.sums, base, top), _widen(b.sums, base, top), keys, limbs)
+    return KeyedSums(keys, ExactSums(_carry(limbs), base))
 
 
 def stack_labelled(parts: Sequence[tuple[int, KeyedSums]]) -> KeyedSums:
@@ -291,6 +305,19 @@ def _carry_up(limbs):
 
 
 @njit(cache=True, nogil=True)
+def _take_used(limbs, rows, used):
+    many = 0
+    for i in range(limbs.shape[0]):
+        is_used = False
+        for k in range(limbs.shape[1]):
+            used[many, k] = limbs[i, k]
+            is_used |= limbs[i, k] != 0
+        rows[many] = i
+        many += is_used
+    return many
+
+
+@njit(cache=True, nogil=True)
 def _add_rows(limbs, index, rows):
     for i in range(len(index)):
         for k in range(rows.shape[1]):
@@ -327,3 +354,38 @@ def _add_terms(limbs, base, index, terms):
         third = high >> 32
         if third != 0:
             limbs[row, limb + 2] += third
+
+
+@njit(cache=True, nogil=True)
+def _compare(a, i, b, j):
+    """Below 0 if row i of ``a`` comes before row j of ``b``, above 0 if after, 0 if they are equal."""
+    for k in range(a.shape[1]):
+        if a[i, k] != b[j, k]:
+            return -1 if a[i, k] < b[j, k] else 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _count_union(a, b):
+    """Distinct rows of two tables whose rows are sorted and distinct."""
+    i, j, rows = 0, 0, 0
+    while i < len(a) and j < len(b):
+        order = _compare(a, i, b, j)
+        i += order <= 0
+        j += order >= 0
+        rows += 1
+    return rows + len(a) - i + len(b) - j
+
+
+@njit(cache=True, nogil=True)
+def _merge(a, b, of_a, of_b, keys, sums):
+    """The rows of ``a`` and ``b``, sorted, in ``keys``, and what belongs to them added up in ``sums``."""
+    i, j = 0, 0
+    for row in range(len(keys)):
+        order = 1 if i == len(a) else -1 if j == len(b) else _compare(a, i, b, j)
+        for k in range(keys.shape[1]):
+            keys[row, k] = a[i, k] if order <= 0 else b[j, k]
+        for k in range(sums.shape[1]):
+            sums[row, k] = (of_a[i, k] if order <= 0 else 0) + (of_b[j, k] if order >= 0 else 0)
+        i += order <= 0
+        j += order >= 0

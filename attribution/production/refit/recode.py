@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attribution.errors import InputError
-from attribution.kernels.statistics.sums import KeyedSums
+from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, regroup
 from attribution.models import AttributionModel
 from attribution.models.machinery import get_machinery
 from attribution.models.recoding import Move, Recoding, by_channel, unchanged
@@ -32,7 +32,8 @@ def recode_tables(
     for name, table in tables.items():
         number, _, inner = name.partition("/")
         rewrite = _rewriting(int(number), inner, models)
-        moved[name] = KeyedSums(rewrite(table.keys, move), table.sums)
+        keys, position = distinct_rows(rewrite(table.keys, move))
+        moved[name] = KeyedSums(keys, regroup(table.sums, position, len(keys)))
     return moved
 
 

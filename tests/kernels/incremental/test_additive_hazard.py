@@ -239,3 +239,35 @@ def test_what_is_published() -> None:
     own = np.array([0, 1])
     slopes = np.linalg.solve(made.information[np.ix_(own, own)], made.conversions[own])
     np.testing.assert_allclose(effects.plain[0, 0], 2.0 * slopes, rtol=1e-9)
+
+
+# ---------------------------------------------------------------- many draws at once
+
+
+def test_draws_are_solved_together_as_they_are_alone() -> None:
+    rng = np.random.default_rng(5)
+    draws, days, columns, channels = 3, 4, 8, 4
+    roots = rng.normal(size=(draws, columns, columns))
+    some = {name: rng.uniform(1, 2, (draws, *shape)) for name, shape in {
+        "stocks": (days, columns), "at_risk": (days,), "conversions": (days,), "value": (days,),
+        "at_conversions": (columns,), "at_value": (columns,), "at_arrivals": (channels, columns),
+        "arrivals": (channels, days),
+    }.items()}  # fmt: skip
+    products = roots @ np.swapaxes(roots, 1, 2) + 30 * np.eye(columns)
+    # In one draw nobody converts, and in another a channel never varies.
+    some["conversions"][0] = 0.0
+    for name, rows in (("stocks", (1, slice(None), 0)), ("at_arrivals", (1, slice(None), 0))):
+        some[name][rows] = 0.0
+    products[1, 0], products[1, :, 0] = 0.0, 0.0
+    totals = DailyTotals(products=products, **some)
+    design = Design(np.array([0, 1]), np.array([2, 3]), 1, True, np.zeros(1))
+    screening = flags([True, False], [False, True])
+    together = centre(totals)
+    assert together.is_flat[1].tolist() == [True] + [False] * 7
+    effects, weights = estimate(together, design, screening), weigh_half_lives(together, design, np.zeros(2, bool))
+    for draw in range(draws):
+        alone = centre(DailyTotals(*(array[draw] for array in totals)))
+        for made, expected in zip(effects, estimate(alone, design, screening), strict=True):
+            np.testing.assert_allclose(made[draw], expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(weights[draw], weigh_half_lives(alone, design, np.zeros(2, bool)), rtol=1e-12)
+    assert (effects.plain[1, :, 0, 0] == 0).all()

@@ -58,7 +58,8 @@ def in_units(limbs: np.ndarray) -> np.ndarray:
 
 def quick(customers: list[Customer], slow: Slow) -> dict[str, np.ndarray]:
     rules = rules_of(slow)
-    tables = tables_of(sum_risk(events_of(customers), rules, np.zeros(len(customers), np.int64), 1)[0], rules)
+    (limbs,) = sum_risk(events_of(customers), rules, np.array([0, len(customers)]))
+    tables = tables_of(limbs, rules)
     totals = total(tables, rules.rate)
     return {**tables, "raw": totals.products, "stocks": totals.stocks, "at_risk": totals.at_risk}
 
@@ -145,18 +146,18 @@ def test_the_kernel_is_the_reference(customers: list[Customer], world: Slow) -> 
 @given(st.lists(histories, min_size=2, max_size=8), worlds, st.randoms(use_true_random=False))
 def test_order_and_groups_change_no_bit(customers: list[Customer], world: Slow, random) -> None:
     rules = rules_of(world)
-    whole = sum_risk(events_of(customers), rules, np.zeros(len(customers), np.int64), 1)[0]
+    (whole,) = sum_risk(events_of(customers), rules, np.array([0, len(customers)]))
     shuffled = random.sample(customers, len(customers))
-    groups = np.array([random.randrange(3) for _ in shuffled])
-    parts = sum_risk(events_of(shuffled), rules, groups, 3)
-    np.testing.assert_array_equal(in_units(parts).sum(axis=0), in_units(whole))
+    edges = np.sort([0, len(shuffled), *(random.randint(0, len(shuffled)) for _ in range(2))])
+    parts = sum_risk(events_of(shuffled), rules, edges)
+    np.testing.assert_array_equal(sum(in_units(part) for part in parts), in_units(whole))
 
 
 @pytest.mark.parametrize("end", [3.0, 3.5, 0.25])
 def test_untouched_customers_are_at_risk_all_the_time(end: float) -> None:
     rules = rules_of(Slow(0.0, end, 1.0, True, False, ["credited"], [1.0]))
     nobody = events_of([Customer([]) for _ in range(7)])
-    limbs = sum_risk(nobody, rules, np.zeros(7, np.int64), 1)[0]
+    (limbs,) = sum_risk(nobody, rules, np.array([0, 7]))
     made = in_units(risk_of_untouched(rules, 7))
     assert made[-1] == 7 << 32
     np.testing.assert_array_equal(made[:-1], in_units(limbs)[:-1])
