@@ -19,8 +19,18 @@ from attribution.kernels.statistics.draws import draw_words, uniform
 from attribution.models.at_risk import Evidence, Setting, fading_sql, hazard_findings
 from attribution.models.base import Assumptions, AttributionModel
 from attribution.models.credit import Totals
+from attribution.models.daily_risk import (
+    RECODINGS,
+    SUMS_TABLE,
+    daily_sums,
+    history_days,
+    history_findings,
+    read_days,
+    setting_of_days,
+)
 from attribution.models.hazard_options import check_options, is_number
-from attribution.models.machinery import DOUBLING, Draws, Machinery, attributable
+from attribution.models.machinery import DOUBLING, Daywise, Draws, Machinery, attributable, check_parameters
+from attribution.models.recoding import Recoding
 from attribution.models.risk_summary import RISK_TABLE, summarise_bucket_risk, summarise_risk
 from attribution.schema.tables import ASSIGNMENT
 
@@ -290,7 +300,23 @@ class HazardMachinery(Machinery):
 
     @property
     def lacks_days(self) -> str | None:
-        return "needs all that customers saw before, however long ago, which no summary of a day holds"
+        return None
+
+    def daywise(self, journeys: Journeys, days: range) -> Daywise:
+        check_parameters(self.model)
+        return read_days(self.model, journeys, days)
+
+    @property
+    def history_days(self) -> int:
+        return history_days(self.model)
+
+    @property
+    def is_comparable(self) -> bool:
+        """A few days do not tell what channels caused."""
+        return False
+
+    def recoding(self, table: str) -> Recoding | None:
+        return RECODINGS.get(table)
 
     @property
     def lacks_segments(self) -> str | None:
@@ -301,6 +327,11 @@ class HazardMachinery(Machinery):
     def prepare(self, journeys: Journeys) -> None:
         super().prepare(journeys)
         self.model.setting_ = Setting.of(self.model, journeys)
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        if SUMS_TABLE in summary.tables:
+            self.model.setting_ = setting_of_days(self.model, self.model.channels_, summary)
+        super().finish_fit(summary, observed)
 
     def check(self, summary: Summary, observed: Summary) -> None:
         super().check(summary, observed)
@@ -318,39 +349,42 @@ class HazardMachinery(Machinery):
                 given=f"{observed.number('value'):g}",
                 hint="use a larger unit, for example thousands",
             )
-        if RISK_TABLE in summary.tables:
-            self._count_beyond(int(self.tables_of(summary)["customers"]))
-
-    def _count_beyond(self, customers: int) -> int:
-        """Customers who could be reached, beyond those of whom something is known."""
-        if self.model.customers is None:
-            return 0
-        if customers > self.model.customers:
-            raise InputError(
-                f"model {self.model.label!r}: more customers are in the log than could be reached",
-                given=f"customers = {self.model.customers:,}, and {customers:,} in the log",
-                hint="give the number of all customers, touched or not",
-            )
-        return int(self.model.customers) - customers
+        if RISK_TABLE in summary.tables or SUMS_TABLE in summary.tables:
+            self._days_beyond(self.tables_of(summary))
 
     # ------------------------------------------------------------ sums
 
     def tables_of(self, summary: Summary) -> dict[str, Floats]:
-        """The tables of a summary, by name."""
-        layout = self.model.setting_.rules.layout
-        return layout.split(summary.dense(RISK_TABLE, layout.size))
+        """The tables of a summary, by name; with an axis of days where each is by itself."""
+        setting = self.model.setting_
+        if setting.by_day:
+            return setting.layout.split(daily_sums(summary, setting, self.model))
+        return setting.layout.split(summary.dense(RISK_TABLE, setting.layout.size))
 
     def totals_of(self, tables: Mapping[str, Floats]) -> kernel.DailyTotals:
         """What the customers of these tables add up to."""
-        return kernel.total(tables, self.model.setting_.rules.rate)
+        totals = kernel.total(tables, self.model.setting_.rules.rate)
+        return kernel.join_days(totals) if self.model.setting_.by_day else totals
 
     def moments(self, tables: Mapping[str, Floats]) -> kernel.Moments:
         """What is left of the tables of all customers once days are taken out."""
         return kernel.centre(self.totals_of(tables), self._days_beyond(tables))
 
     def _days_beyond(self, tables: Mapping[str, Floats]) -> Floats:
-        """(days,) customer-days of those of whom nothing is known but their number."""
-        return self._count_beyond(int(tables["customers"])) * self.model.setting_.day_lengths
+        """(days,) customer-days of those of whom nothing is known but that they could be reached."""
+        setting, every = self.model.setting_, self.model.customers
+        seen = tables["customers"]
+        if every is None and setting.lists_customers and setting.by_day:
+            every = int(seen[-1])  # the table as it was last
+        if every is None:
+            return np.zeros(setting.rules.layout.days)
+        if seen.max() > every:
+            raise InputError(
+                f"model {self.model.label!r}: more customers are in the log than could be reached",
+                given=f"customers = {every:,}, and {seen.max():,.0f} in the log",
+                hint="give the number of all customers, touched or not",
+            )
+        return np.asarray((every - seen) * setting.day_lengths)
 
     def spread(self, credit: Floats) -> Floats:
         """(…, channels) from (…, credited): channels that are not credited have nothing."""
@@ -407,7 +441,8 @@ class HazardMachinery(Machinery):
         model = self.model
         conversions = model.observed_.number("conversions")
         evidence = Evidence(self.tables_of(model.summary_), conversions, model.assignment_)
-        return [*super().findings(), *hazard_findings(model, model.setting_, evidence)]
+        findings = [*super().findings(), *hazard_findings(model, model.setting_, evidence)]
+        return findings + (history_findings(model, model.summary_) if model.setting_.by_day else [])
 
 
 def _luck(labels: NDArray[np.int64], weights: Floats) -> Floats:

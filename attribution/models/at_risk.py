@@ -14,7 +14,8 @@ from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY, Journeys
 from attribution.kernels.incremental.additive_hazard import Design, Thresholds
-from attribution.kernels.incremental.risk_tables import CREDITED, NO_SLOT, UNPAID, Rules
+from attribution.kernels.incremental.risk_tables import CREDITED, NO_SLOT, UNPAID, Layout, Rules
+from attribution.kernels.journeys.cut import ANY_TIME
 from attribution.models.hazard_options import HazardOptions
 from attribution.schema.tables import PLACEBO_CHANNEL
 
@@ -39,6 +40,23 @@ _BARE = 0.2
 """With a larger share of conversions right after unpaid touchpoints, these are purchases."""
 
 
+class Roles(NamedTuple):
+    """Positions of the ``credited`` channels, and of those that no money brings about, among so many ``channels``."""
+
+    credited: tuple[int, ...]
+    unpaid: tuple[int, ...]
+    channels: int
+
+
+class RiskTime(NamedTuple):
+    """When customers are at risk, in the words of `attribution.kernels.incremental.risk_tables.Rules`."""
+
+    start: int
+    end: int
+    knows_all: bool
+    is_last: bool = False
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a hazard model sums up of the journeys it was prepared for.
@@ -50,6 +68,7 @@ class Setting:
     half_lives : days; the memory, where there is one, is not among them
     screens : whether arrivals are screened
     lists_customers : whether a table says who could be reached
+    by_day : whether sums are of each day by itself
     """
 
     rules: Rules
@@ -59,6 +78,13 @@ class Setting:
     half_lives: tuple[float, ...]
     screens: bool
     lists_customers: bool
+    by_day: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """Where the sums lie; those of one day where each is by itself."""
+        layout = self.rules.layout
+        return layout._replace(days=1) if self.by_day else layout
 
     @property
     def credited(self) -> NDArray[np.int64]:
@@ -84,40 +110,62 @@ class Setting:
         InputError
             If these journeys cannot tell what channels caused.
         """
-        _check_journeys(options.label, journeys)
-        credited, unpaid = _roles(options, journeys)
-        screens = options.adjust == "auto" and len(unpaid) > 0
-        if not screens:
-            unpaid = ()
+        check_journeys(options.label, journeys)
+        check_names(options, journeys.channels)
+        roles = choose_roles(options, journeys.channels, journeys.paid_channels())
         start, end = _span(options.label, journeys)
-        half_lives = _half_lives(options, (end - start) / DAY)
-        used = [*credited, *unpaid]
-        slot = np.full(len(journeys.channels), NO_SLOT, np.int64)
-        slot[used] = np.arange(len(used))
-        role = np.repeat(np.array([CREDITED, UNPAID]), [len(credited), len(unpaid)])
-        every = [*half_lives, MEMORY_DAYS] if screens else half_lives
-        rules = Rules(
-            start,
-            end,
-            DAY,
-            round(options.guard_days * DAY),
-            journeys.lists_customers or options.customers is not None,
-            journeys.first_only,
-            slot,
-            role,
-            np.log(2.0) / np.array(every),
-        )
+        knows_all = journeys.lists_customers or options.customers is not None
+        lists = journeys.lists_customers and options.customers is None
+        return cls.make(options, roles, RiskTime(start, end, knows_all, journeys.first_only), lists_customers=lists)
+
+    @classmethod
+    def make(
+        cls, options: HazardOptions, roles: Roles, time: RiskTime, *, lists_customers: bool, by_day: bool = False
+    ) -> Setting:
+        """What ``options`` ask for of channels with these ``roles`` over this ``time``.
+
+        Raises
+        ------
+        InputError
+            If it is too short.
+        """
+        screens = options.adjust == "auto" and len(roles.unpaid) > 0
+        if not screens:
+            roles = roles._replace(unpaid=())
+        half_lives = _half_lives(options, (time.end - time.start) / DAY)
+        rules = make_rules(options, roles, time, [*half_lives, MEMORY_DAYS] if screens else half_lives)
         # Half-lives that somebody chose count alike.
         chosen = options.half_lives_days is not None
         prior = np.log(np.full(len(half_lives), 1.0) if chosen else np.array(PRIORS[len(half_lives)]))
-        places = np.arange(len(used))
-        design = Design(places[: len(credited)], places[len(credited) :], len(half_lives), screens, prior)
+        used = np.array([*roles.credited, *roles.unpaid], np.int64)
+        slots = np.arange(len(used))
+        split = len(roles.credited)
+        design = Design(slots[:split], slots[split:], len(half_lives), screens, prior)
         thresholds = Thresholds(**(options.screening or {}))
-        lists = journeys.lists_customers and options.customers is None
-        return cls(rules, design, thresholds, np.array(used, np.int64), half_lives, screens, lists)
+        return cls(rules, design, thresholds, used, half_lives, screens, lists_customers, by_day)
 
 
-def _check_journeys(label: str, journeys: Journeys) -> None:
+def make_rules(options: HazardOptions, roles: Roles, time: RiskTime, half_lives: Sequence[float]) -> Rules:
+    """How time at risk is cut and how stocks fade, for the kernels."""
+    used = [*roles.credited, *roles.unpaid]
+    slot = np.full(roles.channels, NO_SLOT, np.int64)
+    slot[used] = np.arange(len(used))
+    role = np.repeat(np.array([CREDITED, UNPAID]), [len(roles.credited), len(roles.unpaid)])
+    return Rules(
+        time.start,
+        time.end,
+        DAY,
+        round(options.guard_days * DAY),
+        time.knows_all,
+        time.is_last,
+        slot,
+        role,
+        np.log(2.0) / np.array(half_lives),
+    )
+
+
+def check_journeys(label: str, journeys: Journeys) -> None:
+    """Refuse journeys whose options leave it open what happened to a customer."""
     if journeys.overlap:
         raise InputError(
             f"model {label!r} needs conversions that end a journey, and here touchpoints may serve several conversions",
@@ -138,20 +186,27 @@ def _span(label: str, journeys: Journeys) -> tuple[int, int]:
     assert journeys.span is not None
     start, end = journeys.span
     if journeys.period is not None:
-        start, end = max(start, journeys.period[0]), min(end, journeys.period[1])
+        first, last = journeys.period
+        if first > ANY_TIME[0]:
+            # Days are those of the period. Who converts at its very first instant was at risk.
+            start = first - 1 + max(0, (start - first) // DAY) * DAY
+        end = min(end, last)
     if end <= start:
         raise InputError(f"model {label!r} needs days at risk, and no time passes in these data")
     return start, end
 
 
-def _half_lives(options: HazardOptions, days: float) -> tuple[float, ...]:
+def listed_half_lives(options: HazardOptions) -> tuple[float, ...]:
+    """Those that may matter, however long the data are."""
     chosen = options.half_lives_days
-    if chosen is None:
-        half_lives = tuple(length for length in HALF_LIVES if length * SPANS <= days)
-        shortest = HALF_LIVES[0]
-    else:
-        half_lives = tuple(sorted({float(length) for length in np.atleast_1d(chosen)}))
-        shortest = half_lives[0]
+    return HALF_LIVES if chosen is None else tuple(sorted({float(length) for length in np.atleast_1d(chosen)}))
+
+
+def _half_lives(options: HazardOptions, days: float) -> tuple[float, ...]:
+    half_lives = listed_half_lives(options)
+    shortest = half_lives[0]
+    if options.half_lives_days is None:
+        half_lives = tuple(length for length in half_lives if length * SPANS <= days)
     if days < SPANS * shortest:
         raise InputError(
             f"model {options.label!r} needs data of at least {SPANS:g} half-lives, to tell what a channel does from "
@@ -166,15 +221,18 @@ def _half_lives(options: HazardOptions, days: float) -> tuple[float, ...]:
 # ---------------------------------------------------------------- whose effect is wanted
 
 
-def _roles(options: HazardOptions, journeys: Journeys) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Positions of the credited channels, and of those that no money brings about."""
-    channels = journeys.channels
-    for name in ("credited", "unpaid"):
-        _check_names(options.label, name, getattr(options, name), channels)
-    paid = set(journeys.paid_channels()) & set(channels)
-    unpaid = None if options.unpaid is None else set(options.unpaid)
+def choose_roles(options: HazardOptions, channels: Sequence[str], paid_channels: Sequence[str]) -> Roles:
+    """Which of the ``channels`` are credited, and which ones no money brings about; names that are none are left out.
+
+    Raises
+    ------
+    InputError
+        If none is credited, or one is both.
+    """
+    paid = set(paid_channels) & set(channels)
+    unpaid = None if options.unpaid is None else set(options.unpaid) & set(channels)
     if options.credited is not None:
-        credited = set(options.credited)
+        credited = set(options.credited) & set(channels)
     elif paid:
         credited = paid - (unpaid or set())
     elif unpaid is not None:
@@ -199,17 +257,19 @@ def _roles(options: HazardOptions, journeys: Journeys) -> tuple[tuple[int, ...],
     if PLACEBO_CHANNEL in channels:
         credited, unpaid = credited | {PLACEBO_CHANNEL}, unpaid - {PLACEBO_CHANNEL}
     first, second = (tuple(channels.index(name) for name in sorted(names)) for names in (credited, unpaid))
-    return first, second
+    return Roles(first, second, len(channels))
 
 
-def _check_names(label: str, option: str, names: Sequence[str] | None, channels: Sequence[str]) -> None:
-    unknown = sorted(set(names or ()) - set(channels))
-    if unknown:
-        raise InputError(
-            f"model {label!r}: {option} names {unknown[0]!r}, but no touchpoint has this channel",
-            allowed=list(channels),
-            hint=did_you_mean(unknown[0], channels),
-        )
+def check_names(options: HazardOptions, channels: Sequence[str]) -> None:
+    """Refuse options that name channels which no touchpoint has."""
+    for option in ("credited", "unpaid"):
+        unknown = sorted(set(getattr(options, option) or ()) - set(channels))
+        if unknown:
+            raise InputError(
+                f"model {options.label!r}: {option} names {unknown[0]!r}, but no touchpoint has this channel",
+                allowed=list(channels),
+                hint=did_you_mean(unknown[0], channels),
+            )
 
 
 def fading_sql(half_lives: Sequence[float], weights: Sequence[float]) -> str:
@@ -253,15 +313,16 @@ def _risk_findings(label: str, setting: Setting, evidence: Evidence) -> list[Fin
         f"conversions within an hour of an unpaid touchpoint, which may be the visit of the purchase; {label} takes it "
         "for what came before: set guard_days to 1"
     )
-    lists_touched = setting.lists_customers and not sums["untouched"]
-    is_bare = setting.rules.guard < DAY // 24 and sums["near"] > _BARE * sums["conversions"].sum()
+    lists_touched = setting.lists_customers and not sums["untouched"].any()
+    near = float(sums["near"].sum())
+    is_bare = setting.rules.guard < DAY // 24 and near > _BARE * sums["conversions"].sum()
     return [
         count_finding("customers_at_risk", "customers", float(not knows_all), nobody),
         count_finding("customers_listed", "customers", float(lists_touched), listed),
         count_finding(
             "few_conversions_at_risk", "conversions", evidence.conversions * (evidence.conversions < FEW), few
         ),
-        count_finding("purchase_visits", "conversions", float(sums["near"]) * bool(is_bare), visits),
+        count_finding("purchase_visits", "conversions", near * bool(is_bare), visits),
     ]
 
 

@@ -47,6 +47,16 @@ class Draws(NamedTuple):
     effects: NDArray[np.float64] | None = None
 
 
+class Daywise(NamedTuple):
+    """How a model sums up days where each needs more than its own journeys; the day leads the keys of all tables.
+
+    ``read`` sums up a part of the journeys, ``rest`` is what none of them holds.
+    """
+
+    read: Reader
+    rest: Summary
+
+
 class HeldOut(NamedTuple):
     """How well a model predicts unseen customers.
 
@@ -126,6 +136,21 @@ class Machinery:
     def lacks_days(self) -> str | None:
         """Why what it sums up cannot be told apart by days; None where it can."""
         return "counts customers without touchpoints, who belong to no day" if self.needs_untouched else None
+
+    def daywise(self, journeys: Journeys, days: range) -> Daywise | None:
+        """What sums up ``days`` of ``journeys``; None where `summarise` of the journeys of a day will do."""
+        self.prepare(journeys)
+        return None
+
+    @property
+    def history_days(self) -> int:
+        """How long before a day touchpoints and conversions matter to it, whatever the lookback window."""
+        return 0
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether its credit of a few days can be held against that of earlier ones."""
+        return True
 
     @property
     def lacks_segments(self) -> str | None:

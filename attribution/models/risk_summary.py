@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.journeys import JourneyChunk, Summary
+from attribution.journeys.histories import Histories
 from attribution.kernels.incremental.risk_sums import risk_of_untouched, sum_risk
 from attribution.kernels.incremental.risk_tables import CustomerEvents, Rules
 from attribution.kernels.statistics.sums import KeyedSums, sums_of_limbs, used_limbs
@@ -19,7 +20,7 @@ RISK_TABLE = "risk"
 
 def summarise_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
     """Sums over all customers of a chunk."""
-    customers = _count_untouched(chunk) if chunk.histories is None else len(chunk.histories)
+    customers = count_untouched(chunk) if chunk.histories is None else len(chunk.histories)
     (limbs,) = _sum_groups(chunk, rules, np.array([0, customers]))
     return Summary({RISK_TABLE: KeyedSums(np.arange(len(limbs))[:, None], sums_of_limbs(limbs, -1))})
 
@@ -29,7 +30,7 @@ def summarise_bucket_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
 
     Most sums of a bucket are 0, and left out.
     """
-    if chunk.histories is None and not _count_untouched(chunk):
+    if chunk.histories is None and not count_untouched(chunk):
         return Summary({})
     buckets = _labels(chunk)
     order = np.argsort(buckets, kind="stable")
@@ -52,11 +53,15 @@ def _sum_groups(chunk: JourneyChunk, rules: Rules, edges: NDArray[np.int64]) -> 
     of = chunk.histories
     if of is None:
         return (risk_of_untouched(rules, customers) for customers in np.diff(edges).tolist())
-    events = CustomerEvents(of.touch_start, of.touched_at, of.channel, of.end_start, of.ended_at, of.counts, of.value)
-    return sum_risk(events, rules, edges)
+    return sum_risk(events_of(of), rules, edges)
 
 
-def _count_untouched(chunk: JourneyChunk) -> int:
+def events_of(of: Histories) -> CustomerEvents:
+    """The same for a kernel."""
+    return CustomerEvents(of.touch_start, of.touched_at, of.channel, of.end_start, of.ended_at, of.counts, of.value)
+
+
+def count_untouched(chunk: JourneyChunk) -> int:
     """Customers of a chunk of those who were never touched; in others what happened belongs to another chunk."""
     return 0 if len(chunk.channel) else len(chunk)
 

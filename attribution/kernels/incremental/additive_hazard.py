@@ -183,6 +183,21 @@ def total(tables: Mapping[str, Floats], rate: Floats) -> DailyTotals:
     )
 
 
+def join_days(totals: DailyTotals) -> DailyTotals:
+    """Totals of days from those of each by itself, along the first axis."""
+    return DailyTotals(
+        totals.products.sum(axis=0),
+        totals.stocks[:, 0],
+        totals.at_risk[:, 0],
+        totals.conversions[:, 0],
+        totals.value[:, 0],
+        totals.at_conversions.sum(axis=0),
+        totals.at_value.sum(axis=0),
+        totals.at_arrivals.sum(axis=0),
+        totals.arrivals[..., 0].T,
+    )
+
+
 def _flow(tables: Mapping[str, Floats], rate: Floats) -> Floats:
     """(…, days, columns) what is left, at the end of each day, of all that came and went on it."""
     additions = tables["additions"]

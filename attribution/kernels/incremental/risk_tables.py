@@ -13,6 +13,34 @@ NO_SLOT, CREDITED, UNPAID = -1, 0, 1
 """What a channel is: ignored, one whose effect is wanted, or one that no money brings about."""
 
 
+_BY_DAY = ("days", "columns")
+
+AXES: Mapping[str, tuple[str, ...]] = {
+    "entry_products": ("columns", "columns"),
+    "stop_products": ("columns", "columns"),
+    "at_additions": ("slots", "columns"),
+    "additions": ("days", "slots"),
+    "part": _BY_DAY,
+    "entered": _BY_DAY,
+    "stop_part": _BY_DAY,
+    "stopped": _BY_DAY,
+    "risk_part": ("days",),
+    "risk_impulse": ("days",),
+    "risk_stop_part": ("days",),
+    "risk_stop_impulse": ("days",),
+    "conversions": ("days",),
+    "value": ("days",),
+    "at_conversions": ("columns",),
+    "at_value": ("columns",),
+    "at_arrivals": ("slots", "columns"),
+    "arrivals": ("slots", "days"),
+    "customers": (),
+    "near": (),
+    "untouched": (),
+}
+"""Axes of each table, in the words of `Layout`."""
+
+
 class Layout(NamedTuple):
     """Where each table lies among the sums: of ``slots`` channels with ``fading`` stocks each, over ``days``."""
 
@@ -39,30 +67,7 @@ class Layout(NamedTuple):
         each channel, whose number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an
         unpaid touchpoint; ``untouched`` customers whom nothing happened to.
         """
-        columns, by_day = self.columns, (self.days, self.columns)
-        return {
-            "entry_products": (columns, columns),
-            "stop_products": (columns, columns),
-            "at_additions": (self.slots, columns),
-            "additions": (self.days, self.slots),
-            "part": by_day,
-            "entered": by_day,
-            "stop_part": by_day,
-            "stopped": by_day,
-            "risk_part": (self.days,),
-            "risk_impulse": (self.days,),
-            "risk_stop_part": (self.days,),
-            "risk_stop_impulse": (self.days,),
-            "conversions": (self.days,),
-            "value": (self.days,),
-            "at_conversions": (columns,),
-            "at_value": (columns,),
-            "at_arrivals": (self.slots, columns),
-            "arrivals": (self.slots, self.days),
-            "customers": (),
-            "near": (),
-            "untouched": (),
-        }
+        return {name: tuple(getattr(self, axis) for axis in axes) for name, axes in AXES.items()}
 
     @property
     def edges(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observ
 from attribution.journeys.profile import profile_reader
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled
 from attribution.models import AttributionModel
-from attribution.models.machinery import get_machinery
+from attribution.models.machinery import Daywise, get_machinery
 
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -64,16 +64,18 @@ def summarise_days(
         If what a model sums up belongs to no day.
     """
     for model in models:
-        machinery = get_machinery(model)
-        reason = machinery.lacks_days
+        reason = get_machinery(model).lacks_days
         if reason is not None:
             raise InputError(
                 f"model {model.label!r} {reason}",
                 hint="leave it out of daily summaries, and fit it with `attribution run`",
             )
-        machinery.prepare(journeys)
-    readers = (observe, profile_reader(journeys), *(model.summarise for model in models))
-    (summary,) = journeys.read(DayReader(readers, first, last))
+    daywise = [get_machinery(model).daywise(journeys, range(first, last + 1)) for model in models]
+    own = [model.summarise if of is None else of for model, of in zip(models, daywise, strict=True)]
+    (summary,) = journeys.read(DayReader((observe, profile_reader(journeys), *own), first, last))
+    for number, of in enumerate(daywise, MODELS):
+        if of is not None:
+            summary += Summary({f"{number}/{name}": table for name, table in of.rest.tables.items()})
     by_day: dict[int, dict[str, KeyedSums]] = {day: {} for day in range(first, last + 1)}
     for name, table in summary.tables.items():
         # A day without rows has the table all the same: models look for it.
@@ -89,18 +91,23 @@ def summarise_days(
 class DayReader:
     """What sums up journeys day by day: the day leads the keys of its tables."""
 
-    readers: tuple[Reader, ...]
+    readers: tuple[Reader | Daywise, ...]
     first: int
     last: int
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         assert chunk.bucket is not None
         by_name: dict[str, list[tuple[int, KeyedSums]]] = {}
+        plain = {number: reader for number, reader in enumerate(self.readers) if not isinstance(reader, Daywise)}
         for day, part in self._parts(chunk):
-            for number, reader in enumerate(self.readers):
+            for number, reader in plain.items():
                 for name, table in reader(part).tables.items():
                     by_name.setdefault(f"{number}/{name}", []).append((day, table))
-        return Summary({name: stack_labelled(parts) for name, parts in by_name.items()})
+        tables = {name: stack_labelled(parts) for name, parts in by_name.items()}
+        for number, reader in enumerate(self.readers):
+            if isinstance(reader, Daywise):
+                tables |= {f"{number}/{name}": table for name, table in reader.read(chunk).tables.items()}
+        return Summary(tables)
 
     def _parts(self, chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
         assert chunk.bucket is not None
