@@ -358,7 +358,8 @@ class HazardMachinery(Machinery):
         """The tables of a summary, by name; with an axis of days where each is by itself."""
         setting = self.model.setting_
         if setting.by_day:
-            return setting.layout.split(daily_sums(summary, setting, self.model))
+            tables = setting.layout.split(daily_sums(summary, setting, self.model))
+            return tables | {"untouched": (setting.listed or 0) - tables["customers"][-1:]}
         return setting.layout.split(summary.dense(RISK_TABLE, setting.layout.size))
 
     def totals_of(self, tables: Mapping[str, Floats]) -> kernel.DailyTotals:
@@ -372,10 +373,8 @@ class HazardMachinery(Machinery):
 
     def _days_beyond(self, tables: Mapping[str, Floats]) -> Floats:
         """(days,) customer-days of those of whom nothing is known but that they could be reached."""
-        setting, every = self.model.setting_, self.model.customers
-        seen = tables["customers"]
-        if every is None and setting.lists_customers and setting.by_day:
-            every = int(seen[-1])  # the table as it was last
+        setting, seen = self.model.setting_, tables["customers"]
+        every = setting.listed if self.model.customers is None else self.model.customers
         if every is None:
             return np.zeros(setting.rules.layout.days)
         if seen.max() > every:

@@ -69,6 +69,7 @@ class Setting:
     screens : whether arrivals are screened
     lists_customers : whether a table says who could be reached
     by_day : whether sums are of each day by itself
+    listed : customers in that table, where sums of days say it
     """
 
     rules: Rules
@@ -79,6 +80,7 @@ class Setting:
     screens: bool
     lists_customers: bool
     by_day: bool = False
+    listed: int | None = None
 
     @property
     def layout(self) -> Layout:
@@ -119,9 +121,7 @@ class Setting:
         return cls.make(options, roles, RiskTime(start, end, knows_all, journeys.first_only), lists_customers=lists)
 
     @classmethod
-    def make(
-        cls, options: HazardOptions, roles: Roles, time: RiskTime, *, lists_customers: bool, by_day: bool = False
-    ) -> Setting:
+    def make(cls, options: HazardOptions, roles: Roles, time: RiskTime, *, lists_customers: bool) -> Setting:
         """What ``options`` ask for of channels with these ``roles`` over this ``time``.
 
         Raises
@@ -142,7 +142,7 @@ class Setting:
         split = len(roles.credited)
         design = Design(slots[:split], slots[split:], len(half_lives), screens, prior)
         thresholds = Thresholds(**(options.screening or {}))
-        return cls(rules, design, thresholds, used, half_lives, screens, lists_customers, by_day)
+        return cls(rules, design, thresholds, used, half_lives, screens, lists_customers)
 
 
 def make_rules(options: HazardOptions, roles: Roles, time: RiskTime, half_lives: Sequence[float]) -> Rules:

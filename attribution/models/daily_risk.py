@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk, Journeys, Summary
 from attribution.kernels.incremental.risk_days import (
     CHANNEL_COLUMNS,
-    days_of_untouched,
+    count_so_far,
     find_keys,
     keys_of_day,
     rules_of_day,
@@ -43,7 +45,7 @@ from attribution.models.at_risk import (
 from attribution.models.hazard_options import HazardOptions
 from attribution.models.machinery import Daywise
 from attribution.models.recoding import Keys, Move, Recoding, unchanged
-from attribution.models.risk_summary import count_untouched, events_of
+from attribution.models.risk_summary import events_of
 
 SUMS_TABLE = "risk_sums"
 """By day and by what `attribution.kernels.incremental.risk_days.keys_of_day` says."""
@@ -52,7 +54,10 @@ DAYS_TABLE = "risk_days"
 """By day, days of history before it, and how customers are known who were never touched."""
 
 ROLES_TABLE = "risk_roles"
-"""On how many days a channel had a role; by channel and role."""
+"""Touchpoints so far of each channel, by day, channel and role."""
+
+CUSTOMERS_TABLE = "risk_customers"
+"""Customers who could be reached, by day, where a table listed them."""
 
 NOBODY, COUNTED, LISTED = 0, 1, 2
 """How customers are known who were never touched: not at all, by their number, from a table."""
@@ -85,47 +90,57 @@ def read_days(options: HazardOptions, journeys: Journeys, days: range) -> Daywis
     half_lives = [*listed_half_lives(options), *([MEMORY_DAYS] if options.adjust == "auto" else [])]
     knowledge = COUNTED if options.customers is not None else LISTED if journeys.lists_customers else NOBODY
     rules = make_rules(options, roles, RiskTime(0, DAY, knowledge != NOBODY, journeys.first_only), half_lives)
-    read = partial(summarise_risk_of_days, rules=rules, days=days)
     assert journeys.span is not None
     begun = journeys.span[0] // DAY
     history = [min(day - begun, history_days(options)) for day in days]
     of_days = np.column_stack([days, days, history, np.full(len(days), knowledge)])
-    role = np.full(roles.channels, NO_SLOT, np.int64)
-    role[[*roles.credited, *roles.unpaid]] = rules.role
-    of_roles = np.array([(day, channel, role[channel]) for day in days for channel in range(roles.channels)], np.int64)
-    rest = Summary(
-        {
-            DAYS_TABLE: sum_by_key(of_days, np.ones(len(of_days))),
-            ROLES_TABLE: sum_by_key(of_roles, np.ones(len(of_roles))),
-        }
-    )
-    untouched = journeys.untouched() if knowledge == LISTED else None
-    return Daywise(read, rest if untouched is None else rest + read(untouched))
+    tables = {DAYS_TABLE: sum_by_key(of_days, np.ones(len(of_days)))}
+    if knowledge == LISTED:
+        untouched = journeys.untouched()
+        tables[CUSTOMERS_TABLE] = _same_every_day(days, 0 if untouched is None else len(untouched))
+    read = partial(summarise_risk_of_days, rules=rules, days=days, lists_customers=knowledge == LISTED)
+    return Daywise(read, Summary(tables))
 
 
-def summarise_risk_of_days(chunk: JourneyChunk, rules: Rules, days: range) -> Summary:
+def summarise_risk_of_days(chunk: JourneyChunk, rules: Rules, days: range, *, lists_customers: bool) -> Summary:
     """Sums over all customers of a chunk for each of the ``days``, under the day and what each is of."""
-    of, untouched = chunk.histories, count_untouched(chunk)
-    if of is None and not untouched:
+    if chunk.histories is None:
         return Summary({})
+    events = events_of(chunk.histories)
     (channels,) = np.nonzero(rules.slot != NO_SLOT)
     by_slot = channels[np.argsort(rules.slot[channels])]
     keys = keys_of_day(rules_of_day(rules, 0).layout, by_slot, np.arange(len(rules.rate)))
     order = np.lexsort(keys.T[::-1])
-    each = days_of_untouched(rules, untouched, days) if of is None else sum_days(events_of(of), rules, days)
     parts = []
-    for day, limbs in zip(days, each, strict=True):
+    for day, limbs in zip(days, sum_days(events, rules, days), strict=True):
         rows, used = used_limbs(limbs[order])
         of_day = np.column_stack([np.full(len(rows), day), keys[order[rows]]])
         parts.append((day, KeyedSums(of_day, sums_of_limbs(used, -1))))
-    return Summary({SUMS_TABLE: stack_labelled(parts)})
+    tables = {
+        SUMS_TABLE: stack_labelled(parts),
+        ROLES_TABLE: _sum_roles(count_so_far(events, rules, days), rules, days),
+    }
+    if lists_customers:
+        tables[CUSTOMERS_TABLE] = _same_every_day(days, len(chunk.histories))
+    return Summary(tables)
+
+
+def _sum_roles(counts: NDArray[np.int64], rules: Rules, days: range) -> KeyedSums:
+    row, channel = np.nonzero(counts)
+    role = np.append(rules.role, NO_SLOT)[rules.slot[channel]]
+    keys = np.column_stack([days.start + row, days.start + row, channel, role])
+    return sum_by_key(keys, counts[row, channel].astype(np.float64))
+
+
+def _same_every_day(days: range, count: int) -> KeyedSums:
+    return sum_by_key(np.column_stack([days, days]), np.full(len(days), float(count)))
 
 
 # ---------------------------------------------------------------- other channels
 
 
 def _move_roles(keys: Keys, move: Move) -> Keys:
-    return np.column_stack([move.places[keys[:, 0]], keys[:, 1]])
+    return np.column_stack([keys[:, 0], move.places[keys[:, 1]], keys[:, 2]])
 
 
 def _move_sums(keys: Keys, move: Move) -> Keys:
@@ -136,7 +151,12 @@ def _move_sums(keys: Keys, move: Move) -> Keys:
     return moved
 
 
-RECODINGS: Mapping[str, Recoding] = {DAYS_TABLE: unchanged, ROLES_TABLE: _move_roles, SUMS_TABLE: _move_sums}
+RECODINGS: Mapping[str, Recoding] = {
+    SUMS_TABLE: _move_sums,
+    DAYS_TABLE: unchanged,
+    ROLES_TABLE: _move_roles,
+    CUSTOMERS_TABLE: unchanged,
+}
 
 
 # ---------------------------------------------------------------- a window
@@ -163,24 +183,27 @@ def setting_of_days(options: HazardOptions, channels: tuple[str, ...], summary: 
         )
     start = int(days[0, 0]) * DAY - 1
     time = RiskTime(start, start + len(days) * DAY, ways[0] != NOBODY)
-    return Setting.make(options, roles, time, lists_customers=ways[0] == LISTED, by_day=True)
+    listed = None
+    if ways[0] == LISTED:  # the table as it was last
+        listed = int(to_float(summary.tables[CUSTOMERS_TABLE].sums)[-1])
+    setting = Setting.make(options, roles, time, lists_customers=listed is not None)
+    return replace(setting, by_day=True, listed=listed)
 
 
 def _roles_of(options: HazardOptions, channels: tuple[str, ...], table: KeyedSums) -> Roles:
-    channel, role = table.keys.T
-    twice = channel[1:][np.diff(channel) == 0]
+    day, channel, role = table.keys.T
+    pairs = np.unique(np.column_stack([channel, role]), axis=0)
+    twice = pairs[1:, 0][np.diff(pairs[:, 0]) == 0]
     if len(twice):
         words = {CREDITED: "credited", UNPAID: "unpaid", NO_SLOT: "neither"}
-        name, is_its = channels[twice[0]], channel == twice[0]
-        days = to_float(table.sums)[is_its]
-        shown = [f"{words[each]} on {n:.0f} days" for each, n in zip(role[is_its].tolist(), days, strict=True)]
+        each = {words[kind]: len(day[(channel == twice[0]) & (role == kind)]) for kind in words}
         raise InputError(
-            f"model {options.label!r}: {name!r} is not of one kind on all days",
-            given=", ".join(shown),
+            f"model {options.label!r}: {channels[twice[0]]!r} is not of one kind on all days",
+            given=", ".join(f"{word} on {pluralise(count, 'day')}" for word, count in each.items() if count),
             hint="name channels in the options credited and unpaid, or write all days again with the same costs: "
             "attribution summarise … --from",
         )
-    credited, unpaid = (tuple(channel[role == kind].tolist()) for kind in (CREDITED, UNPAID))
+    credited, unpaid = (tuple(pairs[pairs[:, 1] == kind, 0].tolist()) for kind in (CREDITED, UNPAID))
     return Roles(credited, unpaid, len(channels))
 
 
@@ -189,8 +212,7 @@ def daily_sums(summary: Summary, setting: Setting, options: HazardOptions) -> ND
     every = listed_half_lives(options)
     fading = [every.index(days) for days in setting.half_lives] + [len(every)] * setting.screens
     table, days = summary.tables[SUMS_TABLE], summary.tables[DAYS_TABLE].keys[:, 0]
-    wanted_keys = keys_of_day(setting.layout, setting.channels, np.array(fading))
-    column = find_keys(table.keys[:, 1:], wanted_keys)
+    column = find_keys(table.keys[:, 1:], keys_of_day(setting.layout, setting.channels, np.array(fading)))
     row = np.searchsorted(days, table.keys[:, 0])
     sums = np.zeros((len(days), setting.layout.size))
     is_used = column >= 0

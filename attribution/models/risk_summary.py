@@ -20,7 +20,7 @@ RISK_TABLE = "risk"
 
 def summarise_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
     """Sums over all customers of a chunk."""
-    customers = count_untouched(chunk) if chunk.histories is None else len(chunk.histories)
+    customers = _count_untouched(chunk) if chunk.histories is None else len(chunk.histories)
     (limbs,) = _sum_groups(chunk, rules, np.array([0, customers]))
     return Summary({RISK_TABLE: KeyedSums(np.arange(len(limbs))[:, None], sums_of_limbs(limbs, -1))})
 
@@ -30,7 +30,7 @@ def summarise_bucket_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
 
     Most sums of a bucket are 0, and left out.
     """
-    if chunk.histories is None and not count_untouched(chunk):
+    if chunk.histories is None and not _count_untouched(chunk):
         return Summary({})
     buckets = _labels(chunk)
     order = np.argsort(buckets, kind="stable")
@@ -61,7 +61,7 @@ def events_of(of: Histories) -> CustomerEvents:
     return CustomerEvents(of.touch_start, of.touched_at, of.channel, of.end_start, of.ended_at, of.counts, of.value)
 
 
-def count_untouched(chunk: JourneyChunk) -> int:
+def _count_untouched(chunk: JourneyChunk) -> int:
     """Customers of a chunk of those who were never touched; in others what happened belongs to another chunk."""
     return 0 if len(chunk.channel) else len(chunk)
 

@@ -27,6 +27,7 @@ from attribution.production.refit import (
     choose_tonight,
     day_name,
     given_log,
+    history_of_days,
     summarise_days,
 )
 from attribution.production.refit.days import DayTables
@@ -216,7 +217,8 @@ def _without(customer: str, folder: Path, experiment: Experiment, covers: tuple[
     # The tables tell all of the days that they told of with the customer, who may have had the first or the last.
     covers = covers or ((converted_days[0], converted_days[-1]) if converted_days else None)
     # Gaps have been judged when the days were first summed up, and one customer less makes them no more doubtful.
-    log = given_log(sources, journeys.lookback_days, covers, max_gap_days=sys.maxsize)
+    history = history_of_days(models)
+    log = given_log(sources, journeys.lookback_days, covers, history_days=history, max_gap_days=sys.maxsize)
     held = store.days
     tonight = choose_tonight(log, journeys, store.read_log_state(), held, last=held[-1] if held else -1)
     write = tonight.write

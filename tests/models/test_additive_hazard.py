@@ -13,13 +13,12 @@ import pytest
 import attribution as at
 from attribution.data.engine import DuckDBEngine
 from attribution.errors import InputError
-from attribution.journeys import Journeys, journeys_by_day
+from attribution.journeys import Journeys
 from attribution.models.fitting import check_models
 from attribution.models.machinery import get_machinery
 from attribution.models.resampling import fit_and_resample
 from attribution.models.saved.state import ModelState
 from attribution.models.segments import read_segments, segment_credit, segment_reader
-from attribution.production.refit import summarise_days
 from attribution.schema.experiment import Period, ResamplingOptions
 from attribution.testing import model_checks
 
@@ -322,12 +321,6 @@ def test_segments_are_their_customers_alone() -> None:
     assert made["mail"] == pytest.approx(credited(alone)["mail"], rel=1e-3)
     assert set(table["model"]) == {"additive_hazard_7"}
     assert "give a customers table instead" in findings[0].message
-
-
-def test_daily_summaries_refuse_it() -> None:
-    journeys = journeys_by_day(world().sources(), lookback_days=7)
-    with pytest.raises(InputError, match=r"however long ago.*fit it with `attribution run`"):
-        summarise_days(journeys, [plain(customers=12_000)], 19_723, 19_725)
 
 
 def test_saved_and_sent_to_another_machine() -> None:

@@ -133,7 +133,13 @@ def monitor(
     from attribution.cli.commands.saved_runs import open_model
     from attribution.pipeline.stores import choose_store
     from attribution.production.guards import read_thresholds
-    from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift, judge_recent
+    from attribution.production.monitoring import (
+        DriftOptions,
+        drift_sentences,
+        find_drift,
+        judge_recent,
+        left_out_sentences,
+    )
 
     store, limits = choose_store(uri), read_thresholds(thresholds)
     options = DriftOptions(psi=psi, change=change, level=level)
@@ -157,6 +163,7 @@ def monitor(
         guards = judge_recent(compared.recent, compared.windows, limits)
     out = out or named_folder("runs", f"{compared.name}-monitor")
     sentences, drifted = drift_sentences(drift), bool(drift["drifted"].any())
+    sentences += left_out_sentences(compared.models)
     protected = [*([] if costs is None else [costs]), folder]
     tracked = _write((drift, sentences), guards, out, protected, (compared, spent), store if track else None)
     _report((drift, sentences), guards, (compared.windows, spent), (out, tracked), as_json=as_json)
@@ -248,7 +255,7 @@ def _summaries_subject(store: SummaryStore, models: Sequence[AttributionModel], 
 def _model_subject(scorer: Scorer, log: InputTables, days: Days) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
     from attribution.production.guards import Timing
-    from attribution.production.monitoring import RecentLog, check_days, read_log, windows_of
+    from attribution.production.monitoring import RecentLog, check_days, comparable_models, read_log, windows_of
     from attribution.production.refit import day_name, day_number
 
     recent, training, through, due, level = days
@@ -285,7 +292,8 @@ def _model_subject(scorer: Scorer, log: InputTables, days: Days) -> Subject:
             hint="--recent-days and --training-days set the number of days, --through sets the last complete day",
         )
     models = [scorer.state.model()]
-    windows = windows_of(journeys, models, training=(first, fitted[1]), recent=(last - recent + 1, last))
+    compared = comparable_models(models)
+    windows = windows_of(journeys, compared, training=(first, fitted[1]), recent=(last - recent + 1, last))
     last_said = None if through is None else last
     timing = Timing.of(due if last_said is None else last_said, None, {}, ())
     recent_log = RecentLog(read_log(sources, last_said), timing, scorer.definition.grain)

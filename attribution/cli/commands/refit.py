@@ -18,6 +18,7 @@ from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
+    from attribution.data.loading import Finding
     from attribution.models import AttributionModel
     from attribution.models.credit import Credit
     from attribution.models.saved import Scorer
@@ -78,6 +79,7 @@ def refit(
         credit = fit(window, models)
         made = Refit(summary_store, window, models, credit, opened)
         document |= _write_folder(out, made)
+    document["warnings"] = [finding.check for finding in _findings(made) if finding.status == "warn"]
     _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
     if stale:
         raise typer.Exit(NEGATIVE_VERDICT)
@@ -148,8 +150,15 @@ def _open_champion(reference: str | None, uri: str | None, *, allow_own_code: bo
         yield Champion(reference, folder, Scorer.load(folder, allow_own_code=allow_own_code), address)
 
 
+def _findings(made: Refit) -> list[Finding]:
+    from attribution.models.model_tables import model_findings
+
+    return model_findings(made.models)
+
+
 def _write_folder(out: Path, made: Refit) -> dict[str, object]:
     """Write tables and the challenger, all or nothing; what is to be challenger_document of the challenger."""
+    from attribution.data.loading import quality_table
     from attribution.models.model_tables import model_tables
     from attribution.models.saved import save_in_run
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
@@ -160,6 +169,7 @@ def _write_folder(out: Path, made: Refit) -> dict[str, object]:
 
     store, window, models, credit, champion = made
     tables = {"credit": credit.table, **model_tables(models, interactions=False)}
+    tables |= {"quality": quality_table(findings)} if (findings := _findings(made)) else {}
     digests = {SUMMARIES: store.digest_days(window.first, window.last)}
     keep = [store.folder, *([] if champion is None else [champion.folder])]
     with replaced_folder(out, keep, kind="refit") as folder:
@@ -222,8 +232,11 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
                 f"unchanged; `attribution promote NAME --challenger {document['out']} --holdout EXPERIMENT.toml` "
                 "replaces it if it meets the criteria."
             )
-    stale = document["stale"]
+    stale, warnings = document["stale"], document.get("warnings", [])
     assert isinstance(stale, list)
+    assert isinstance(warnings, list)
+    if warnings:
+        warn([f"Look at the table quality: {', '.join(warnings)}."])
     logs.count(first=document["first"], last=document["last"], days_stale=len(stale), version=document.get("version"))
     if stale:
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")

@@ -69,7 +69,7 @@ def summarise(
     from attribution.pipeline.builders import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
     from attribution.production.guards import read_thresholds
-    from attribution.production.refit import Definition, SummaryStore, given_log
+    from attribution.production.refit import Definition, SummaryStore, given_log, history_of_days
     from attribution.production.scoring.days import unsure_days
 
     check_order(_number(since), _number(through))
@@ -83,8 +83,14 @@ def summarise(
         journeys = journeys_by_day(sources, **settings.journeys.of_building)
         check_channel_count(settings, journeys)
         assert journeys.lookback_days is not None
-        unsure, covered = unsure_days(settings.journeys), days_covered(covers)
-        log = given_log(sources, journeys.lookback_days, covered, max_gap_days=max_gap_days, unsure_days=unsure)
+        log = given_log(
+            sources,
+            journeys.lookback_days,
+            days_covered(covers),
+            history_days=history_of_days(models),
+            max_gap_days=max_gap_days,
+            unsure_days=unsure_days(settings.journeys),
+        )
         tonight = _tonight(store, log, journeys, since, through)
         guards = _guards(store, log, tonight, limits, (due_day, _number(through)))
         document = _document(to, tonight)
@@ -96,7 +102,7 @@ def summarise(
             results += of_days
     _tell(document | {"written": written, "dry_run": dry_run}, results, as_json=as_json)
     if tonight.stale:
-        _tell_stale(tonight.stale, journeys.lookback_days)
+        _tell_stale(tonight.stale, journeys.lookback_days, log.history.days)
     holds = report_guards(results, limits, written="summaries" if written else None)
     if tonight.stale or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
@@ -179,7 +185,7 @@ def _tonight(
     first = from_day if from_day is not None else chosen.write[0] if chosen.write else last + 1
     _check_asked(journeys, since, through, first, last)
     if since is not None or not known_inputs.inputs:
-        _check_history(journeys, held, journeys.span[0] // MICROSECONDS, first)
+        _check_history(log.history.days, held, journeys.span[0] // MICROSECONDS, first)
     return chosen
 
 
@@ -201,16 +207,15 @@ def _check_asked(
             )
 
 
-def _check_history(journeys: Journeys, held: Sequence[int], begun: int, first: int) -> None:
+def _check_history(needed: int, held: Sequence[int], begun: int, first: int) -> None:
     """Refuse to write days anew from a log that begins too late to know what came before them."""
     from attribution.production.refit import day_name
 
-    assert journeys.lookback_days is not None
-    if held and begun > held[0] and first - begun < journeys.lookback_days:
+    if held and begun > held[0] and first - begun < needed:
         raise InputError(
-            "the tables start too late: a day needs the touchpoints of one lookback window before it",
+            f"the tables start too late: a day needs the touchpoints of the {pluralise(needed, 'day')} before it",
             given=f"tables from {day_name(begun)} on, for days from {day_name(first)} on",
-            allowed=f"tables from {day_name(first - math.ceil(journeys.lookback_days))} or earlier",
+            allowed=f"tables from {day_name(first - needed)} or earlier",
         )
 
 
@@ -246,10 +251,10 @@ def _tell(document: dict[str, object], results: Sequence[GuardResult], *, as_jso
         warn([sentence])
 
 
-def _tell_stale(stale: Sequence[int], lookback_days: float) -> None:
+def _tell_stale(stale: Sequence[int], lookback_days: float, history_days: int) -> None:
     from attribution.production.refit import day_name
 
-    first, names = stale[0] - 2 * math.ceil(lookback_days), list(map(day_name, stale))
+    first, names = stale[0] - math.ceil(lookback_days) - history_days, list(map(day_name, stale))
     shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
     logs.count(days_stale=len(names))
     sentence = (

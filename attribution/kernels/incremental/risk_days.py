@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.incremental.risk_sums import risk_of_untouched, sum_risk
+from attribution.kernels.incremental.risk_sums import sum_risk
 from attribution.kernels.incremental.risk_tables import AXES, CustomerEvents, Layout, Rules
 
 Ints = NDArray[np.int64]
@@ -35,16 +35,37 @@ def rules_of_day(rules: Rules, day: int) -> Rules:
 
 
 def sum_days(events: CustomerEvents, rules: Rules, days: Sequence[int]) -> Iterator[Ints]:
-    """(size, 2) limbs of each of the ``days``, given the whole past of customers, as `sum_risk` has them."""
-    everybody = np.array([0, len(events.touch_start) - 1])
+    """(size, 2) limbs of each of the ``days``, given the whole past of customers, as `sum_risk` has them.
+
+    Customers of whom nothing is known by the end of a day are not in its sums: no later log changes what a day says.
+    """
+    customers = len(events.touch_start) - 1
+    first = np.sort(_first_events(events))
+    edges = dict(zip(AXES, rules_of_day(rules, 0).layout.edges, strict=False))
     for day in days:
-        yield from sum_risk(events, rules_of_day(rules, day), everybody)
+        own = rules_of_day(rules, day)
+        (limbs,) = sum_risk(events, own, np.array([0, customers]))
+        later = customers - np.searchsorted(first, own.end, side="right")
+        limbs[edges["customers"], 1] -= later
+        if rules.knows_all:  # all day long
+            limbs[edges["risk_part"], 1] -= later
+        yield limbs
 
 
-def days_of_untouched(rules: Rules, customers: int, days: Sequence[int]) -> Iterator[Ints]:
-    """(size, 2) limbs of each of the ``days`` of so many customers whom nothing ever happened to."""
-    for day in days:
-        yield risk_of_untouched(rules_of_day(rules, day), customers)
+def _first_events(events: CustomerEvents) -> Ints:
+    """(customers,) when something first happened to each."""
+    first = np.full(len(events.touch_start) - 1, np.iinfo(np.int64).max)
+    for start, moments in ((events.touch_start, events.touched_at), (events.end_start, events.ended_at)):
+        (has_any,) = np.nonzero(np.diff(start))
+        first[has_any] = np.minimum(first[has_any], moments[start[has_any]])
+    return first
+
+
+def count_so_far(events: CustomerEvents, rules: Rules, days: range) -> Ints:
+    """(days, channels) touchpoints of each channel until each day ends."""
+    day = np.clip((events.touched_at + 1) // rules.day - days.start, 0, len(days))
+    cells = np.bincount(day * len(rules.slot) + events.channel, minlength=(len(days) + 1) * len(rules.slot))
+    return np.cumsum(cells.reshape(len(days) + 1, -1)[:-1], axis=0)
 
 
 def keys_of_day(layout: Layout, channels: Ints, fading: Ints) -> Ints:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from attribution.production.monitoring.drift import (
     DriftOptions,
     check_days,
+    comparable_models,
     drift_metrics,
     drift_sentences,
     find_drift,
+    left_out_sentences,
 )
 from attribution.production.monitoring.recent_log import RecentLog, judge_recent, read_log
 from attribution.production.monitoring.spend import last_cost_day, read_spend
@@ -18,11 +20,13 @@ __all__ = [
     "RecentLog",
     "Windows",
     "check_days",
+    "comparable_models",
     "drift_metrics",
     "drift_sentences",
     "find_drift",
     "judge_recent",
     "last_cost_day",
+    "left_out_sentences",
     "read_log",
     "read_spend",
     "read_windows",

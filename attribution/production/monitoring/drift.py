@@ -162,6 +162,19 @@ def drift_sentences(drift: pd.DataFrame) -> list[str]:
     return sentences or [f"No drift in {pluralise(tested, 'measure')}."]
 
 
+def comparable_models(models: Sequence[AttributionModel]) -> list[AttributionModel]:
+    """Those whose credit of a few days says something."""
+    return [model for model in models if get_machinery(model).is_comparable]
+
+
+def left_out_sentences(models: Sequence[AttributionModel]) -> list[str]:
+    """Which models have no credit to compare, in one sentence if any."""
+    labels = [model.label for model in models if model not in comparable_models(models)]
+    if not labels:
+        return []
+    return [f"Credit of {', '.join(labels)} is not compared, because a few days do not tell what channels caused."]
+
+
 def check_days(training: int, recent: int, level: float, *, between: int = 0) -> None:
     """Raise `InputError` if so many days cannot show what is usual.
 
@@ -204,7 +217,12 @@ def _compare(windows: Windows, models: Sequence[AttributionModel], options: Drif
         *comparison.histogram("path_length", _LENGTHS),
         *comparison.histogram("time_lag_days", _LAGS),
         *comparison.rates(),
-        *(row for index, model in enumerate(models) for row in comparison.credit(index, model)),
+        *(
+            row
+            for index, model in enumerate(models)
+            if get_machinery(model).is_comparable
+            for row in comparison.credit(index, model)
+        ),
     ]
     _judge(rows, options)
     return rows

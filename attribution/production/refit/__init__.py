@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attribution.production.refit.challenger import SUMMARIES, check_champion, make_challenger
-from attribution.production.refit.days import day_name, day_number, summarise_days
+from attribution.production.refit.days import day_name, day_number, history_of_days, summarise_days
 from attribution.production.refit.definition import Definition
 from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
 from attribution.production.refit.store import DayFile, LogState, SummaryStore, read_day, write_day
@@ -26,6 +26,7 @@ __all__ = [
     "day_name",
     "day_number",
     "given_log",
+    "history_of_days",
     "join_windows",
     "make_challenger",
     "moved_share",

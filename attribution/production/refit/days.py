@@ -47,6 +47,11 @@ def day_name(number: int) -> str:
     return (_EPOCH + dt.timedelta(days=int(number))).isoformat()
 
 
+def history_of_days(models: Sequence[AttributionModel]) -> int:
+    """How many days before a day matter to what it adds to ``models``, beyond the lookback window; 0 if none do."""
+    return max((get_machinery(model).history_days for model in models), default=0)
+
+
 def summarise_days(
     journeys: Journeys, models: Sequence[AttributionModel], first: int, last: int
 ) -> dict[int, DayTables]:
@@ -104,9 +109,9 @@ class DayReader:
                 for name, table in reader(part).tables.items():
                     by_name.setdefault(f"{number}/{name}", []).append((day, table))
         tables = {name: stack_labelled(parts) for name, parts in by_name.items()}
-        for number, reader in enumerate(self.readers):
-            if isinstance(reader, Daywise):
-                tables |= {f"{number}/{name}": table for name, table in reader.read(chunk).tables.items()}
+        for number, of in enumerate(self.readers):
+            if isinstance(of, Daywise):
+                tables |= {f"{number}/{name}": table for name, table in of.read(chunk).tables.items()}
         return Summary(tables)
 
     def _parts(self, chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:

@@ -30,10 +30,12 @@ class Log:
     ----------
     rows : fingerprints by day
     ids : of its conversions
+    history : a day needs all that happened so many days before it
     """
 
     rows: Input
     ids: Ids
+    history: Reach
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ def given_log(
     lookback_days: float,
     covers: tuple[int, int] | None = None,
     *,
+    history_days: int,
     max_gap_days: int,
     unsure_days: int = 0,
 ) -> Log:
     """The log day by day; ``unsure_days`` as `attribution.production.scoring.days.Input` has them.
+
+    ``history_days`` is how long before a day touchpoints and conversions matter to it, if longer than the window.
 
     Raises
     ------
@@ -75,7 +80,8 @@ def given_log(
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     check_gaps(sources, touched, converted, max_gap_days)
     reach = Reach(math.ceil(lookback_days), True)
-    return Log(Input(touched, converted, reach, covers, volumes=volumes, unsure_days=unsure_days), read_ids(sources))
+    rows = Input(touched, converted, reach, covers, volumes=volumes, unsure_days=unsure_days)
+    return Log(rows, read_ids(sources), replace(reach, days=max(reach.days, history_days)))
 
 
 def choose_tonight(
@@ -113,7 +119,7 @@ def choose_tonight(
     wrong |= set() if since is None else {*range(since, last + 1)}
     # A day that was complete once is so, too, if the last events after it were taken back.
     is_asked = last != journeys.span[1] // DAY - 1
-    writable = {day for day in wrong if day <= (last if is_asked else end) and not reach.meets(day, missing)}
+    writable = {day for day in wrong if day <= (last if is_asked else end) and not log.history.meets(day, missing)}
     writable = {day for day in writable if since is None or day >= since}
     stale = (wrong - writable) | (_cut_journeys(journeys, missing, reach) & writable) | (taken.left_out & {*held})
     volumes = news.merge_volumes(log_state.volumes)
