@@ -46,6 +46,15 @@ model = "LastTouch"
 model = "Markov"
 """
 
+HAZARD = """
+[[models]]
+model = "AdditiveHazard"
+half_lives_days = 100
+credited = ["mail", "search"]
+unpaid = ["social"]
+customers = 50
+"""
+
 Said = dict[int, dict[str, list[tuple[list[int], float]]]]
 """Rows of the tables of each day; a table without rows says nothing."""
 
@@ -54,9 +63,15 @@ def models() -> list[at.AttributionModel]:
     return [at.LastTouch(), at.Markov()]
 
 
-def summarised(folder: Path, night: Night, out: Path) -> int:
+def with_hazard() -> list[at.AttributionModel]:
+    """One of the models needs all that ever happened before a day, whatever the window."""
+    hazard = at.AdditiveHazard(half_lives_days=100, credited=["mail", "search"], unpaid=["social"], customers=50)
+    return [*models(), hazard]
+
+
+def summarised(folder: Path, night: Night, out: Path, experiment: str = EXPERIMENT) -> int:
     """What `attribution summarise` ends with."""
-    (folder / "nights.toml").write_text(EXPERIMENT, encoding="utf-8")
+    (folder / "nights.toml").write_text(experiment, encoding="utf-8")
     # So many days change in one night as in no other shop.
     (folder / "thresholds.toml").write_text("restated_days = 1000\n", encoding="utf-8")
     for name, frame in tables_of(night).items():
@@ -73,7 +88,7 @@ def days_of(folder: Path) -> Said:
     """What each day says, in terms of the same channels."""
     store = SummaryStore.open(folder)
     days = [store.read(day) for day in store.days]
-    return {each.day: said_of(recode_tables(each.tables, each.channels, CHANNELS, models())) for each in days}
+    return {each.day: said_of(recode_tables(each.tables, each.channels, CHANNELS, with_hazard())) for each in days}
 
 
 def said_of(tables: DayTables) -> dict[str, list[tuple[list[int], float]]]:
@@ -96,8 +111,12 @@ class KnownOfSummaries(VersionRecord):
 class SummaryNights(Nights):
     """The shop's log is summarised."""
 
+    experiment = EXPERIMENT
     refits = 0
     latest: tuple[object, Said] | None = None
+
+    def models(self) -> list[at.AttributionModel]:
+        return models()
 
     def learns(self) -> VersionRecord:
         return KnownOfSummaries()
@@ -109,7 +128,7 @@ class SummaryNights(Nights):
         type(self).nights += 1
         night = Night(touches, orders, dict(self.links), covers)
         is_all = spans(self.known.touches, touches) and spans(self.known.orders.values(), night.latest.values())
-        self.code = summarised(self.out.parent, night, self.out)
+        self.code = summarised(self.out.parent, night, self.out, self.experiment)
         self.known.learn(night)
         state = SummaryStore.open(self.out).read_log_state()
         stale = set(state.stale)
@@ -119,7 +138,8 @@ class SummaryNights(Nights):
             # Of a day that lost an order nobody knows when its rows begin: it may look cut, until it is covered.
             moments = [one.at for one in (*self.known.touches, *orders)]
             covers = min(moments) // DAY, max(moments) // DAY
-            assert summarised(self.out.parent, Night(touches, orders, night.links, covers), self.out) == 0
+            again = Night(touches, orders, night.links, covers)
+            assert summarised(self.out.parent, again, self.out, self.experiment) == 0
             self.code, stale = 0, set()
         found = days_of(self.out)
         expected = self.from_scratch(min(found), max(found))
@@ -137,8 +157,10 @@ class SummaryNights(Nights):
         known = frozenset(self.known.touches), frozenset(self.known.orders.values()), first, last
         if self.latest is None or self.latest[0] != known:
             journeys = journeys_by_day(self.scratch(), lookback_days=LOOKBACK)
-            days = summarise_days(journeys, models(), first, last)
-            said = {day: said_of(recode_tables(of, journeys.channels, CHANNELS, models())) for day, of in days.items()}
+            days = summarise_days(journeys, self.models(), first, last)
+            said = {
+                day: said_of(recode_tables(of, journeys.channels, CHANNELS, self.models())) for day, of in days.items()
+            }
             self.latest = known, said
         return self.latest[1]
 
@@ -165,3 +187,21 @@ def moment(at: int) -> dt.datetime:
 def test_summaries_are_those_of_all_that_is_known() -> None:
     assert run_nights(SummaryNights, 8) >= 70
     assert SummaryNights.refits >= 6
+
+
+class HazardNights(SummaryNights):
+    """The same with a model that needs more than one window before a day."""
+
+    experiment = EXPERIMENT + HAZARD
+
+    def models(self) -> list[at.AttributionModel]:
+        return with_hazard()
+
+    def check_refit(self, first: int, last: int) -> None:
+        """So few conversions are refused."""
+
+
+@pytest.mark.slow
+@pytest.mark.drawn
+def test_summaries_that_need_all_history_are_those_of_all_that_is_known() -> None:
+    assert run_nights(HazardNights, 4) >= 30
