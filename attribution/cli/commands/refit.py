@@ -242,7 +242,6 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
         sentence = (
             f"{pluralise(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
-            "with these days "
-            "and one lookback window before them."
+            "with these days and those before them that it asks for."
         )
         warn([sentence])
