@@ -373,17 +373,17 @@ class HazardMachinery(Machinery):
 
     def _days_beyond(self, tables: Mapping[str, Floats]) -> Floats:
         """(days,) customer-days of those of whom nothing is known but that they could be reached."""
-        setting, seen = self.model.setting_, tables["customers"]
+        setting, customers = self.model.setting_, tables["customers"]
         every = setting.listed if self.model.customers is None else self.model.customers
         if every is None:
             return np.zeros(setting.rules.layout.days)
-        if seen.max() > every:
+        if customers.max() > every:
             raise InputError(
                 f"model {self.model.label!r}: more customers are in the log than could be reached",
-                given=f"customers = {every:,}, and {seen.max():,.0f} in the log",
+                given=f"customers = {every:,}, and {customers.max():,.0f} in the log",
                 hint="give the number of all customers, touched or not",
             )
-        return np.asarray((every - seen) * setting.day_lengths)
+        return np.asarray((every - customers) * setting.day_lengths)
 
     def spread(self, credit: Floats) -> Floats:
         """(…, channels) from (…, credited): channels that are not credited have nothing."""

@@ -127,7 +127,7 @@ def summarise_risk_of_days(chunk: JourneyChunk, rules: Rules, days: range, *, li
 
 def _sum_roles(counts: NDArray[np.int64], rules: Rules, days: range) -> KeyedSums:
     row, channel = np.nonzero(counts)
-    role = np.append(rules.role, NO_SLOT)[rules.slot[channel]]
+    role = np.append(rules.role, NO_SLOT)[rules.slot[channel]]  # the last for those without a slot
     keys = np.column_stack([days.start + row, days.start + row, channel, role])
     return sum_by_key(keys, counts[row, channel].astype(np.float64))
 
@@ -175,10 +175,10 @@ def setting_of_days(options: HazardOptions, channels: tuple[str, ...], summary: 
     days = summary.tables[DAYS_TABLE].keys
     ways = sorted(set(days[:, 2].tolist()))
     if len(ways) > 1:
-        named = {NOBODY: "not at all", COUNTED: "by their number", LISTED: "from the table customers"}
+        words = {NOBODY: "not at all", COUNTED: "by their number", LISTED: "from the table customers"}
         raise InputError(
             f"model {options.label!r}: on some days customers who were never touched are known in another way",
-            given=", ".join(named[way] for way in ways),
+            given=", ".join(words[way] for way in ways),
             hint="write all days again with the same tables: attribution summarise … --from",
         )
     start = int(days[0, 0]) * DAY - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -163,6 +164,15 @@ def test_days_are_the_same_bytes_however_journeys_are_read(monkeypatch: pytest.M
         for name in ("2/risk_sums", "2/risk_days", "2/risk_roles", "2/risk_customers"):
             assert tables[name].keys.tobytes() == at_once[day][name].keys.tobytes(), name
             assert tables[name].sums.limbs.tobytes() == at_once[day][name].sums.limbs.tobytes(), name
+
+
+def test_what_reads_days_can_be_sent_to_another_machine() -> None:
+    journeys = by_day(sources_of(shop(), "table"))
+    of = get_machinery(at.AdditiveHazard()).daywise(journeys, range(FIRST, FIRST + 2))
+    assert of is not None
+    (chunk, *_) = journeys
+    here, there = (read(chunk).tables["risk_sums"] for read in (of.read, pickle.loads(pickle.dumps(of)).read))
+    assert there.sums.limbs.tobytes() == here.sums.limbs.tobytes()
 
 
 # ---------------------------------------------------------------- days that do not add up

@@ -133,13 +133,7 @@ def monitor(
     from attribution.cli.commands.saved_runs import open_model
     from attribution.pipeline.stores import choose_store
     from attribution.production.guards import read_thresholds
-    from attribution.production.monitoring import (
-        DriftOptions,
-        drift_sentences,
-        find_drift,
-        judge_recent,
-        left_out_sentences,
-    )
+    from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift, judge_recent
 
     store, limits = choose_store(uri), read_thresholds(thresholds)
     options = DriftOptions(psi=psi, change=change, level=level)
@@ -162,8 +156,7 @@ def monitor(
         drift = find_drift(compared.windows, compared.models, options)
         guards = judge_recent(compared.recent, compared.windows, limits)
     out = out or named_folder("runs", f"{compared.name}-monitor")
-    sentences, drifted = drift_sentences(drift), bool(drift["drifted"].any())
-    sentences += left_out_sentences(compared.models)
+    sentences, drifted = drift_sentences(drift, compared.models), bool(drift["drifted"].any())
     protected = [*([] if costs is None else [costs]), folder]
     tracked = _write((drift, sentences), guards, out, protected, (compared, spent), store if track else None)
     _report((drift, sentences), guards, (compared.windows, spent), (out, tracked), as_json=as_json)

@@ -83,14 +83,8 @@ def summarise(
         journeys = journeys_by_day(sources, **settings.journeys.of_building)
         check_channel_count(settings, journeys)
         assert journeys.lookback_days is not None
-        log = given_log(
-            sources,
-            journeys.lookback_days,
-            days_covered(covers),
-            history_days=history_of_days(models),
-            max_gap_days=max_gap_days,
-            unsure_days=unsure_days(settings.journeys),
-        )
+        days = {"unsure_days": unsure_days(settings.journeys), "history_days": history_of_days(models)}
+        log = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days, **days)
         tonight = _tonight(store, log, journeys, since, through)
         guards = _guards(store, log, tonight, limits, (due_day, _number(through)))
         document = _document(to, tonight)

@@ -9,7 +9,6 @@ from attribution.production.monitoring.drift import (
     drift_metrics,
     drift_sentences,
     find_drift,
-    left_out_sentences,
 )
 from attribution.production.monitoring.recent_log import RecentLog, judge_recent, read_log
 from attribution.production.monitoring.spend import last_cost_day, read_spend
@@ -26,7 +25,6 @@ __all__ = [
     "find_drift",
     "judge_recent",
     "last_cost_day",
-    "left_out_sentences",
     "read_log",
     "read_spend",
     "read_windows",

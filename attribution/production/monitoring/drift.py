@@ -146,8 +146,8 @@ def drift_metrics(drift: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def drift_sentences(drift: pd.DataFrame) -> list[str]:
-    """What has drifted, one sentence each, or that nothing has."""
+def drift_sentences(drift: pd.DataFrame, models: Sequence[AttributionModel] = ()) -> list[str]:
+    """What has drifted, one sentence each, or that nothing has; and which of the ``models`` have no credit in it."""
     sentences = []
     for row in drift[drift["drifted"]].to_dict("records"):
         of = [f"of {row['model']}"] if isinstance(row["model"], str) else []
@@ -159,20 +159,17 @@ def drift_sentences(drift: pd.DataFrame) -> list[str]:
             f"{row['p_adjusted']:.3g})."
         )
     tested = int(drift["p_value"].notna().sum())
-    return sentences or [f"No drift in {pluralise(tested, 'measure')}."]
+    sentences = sentences or [f"No drift in {pluralise(tested, 'measure')}."]
+    left_out = [model.label for model in models if model not in comparable_models(models)]
+    if left_out:
+        names = ", ".join(left_out)
+        sentences.append(f"Credit of {names} is not compared, because a few days do not tell what channels caused.")
+    return sentences
 
 
 def comparable_models(models: Sequence[AttributionModel]) -> list[AttributionModel]:
     """Those whose credit of a few days says something."""
     return [model for model in models if get_machinery(model).is_comparable]
-
-
-def left_out_sentences(models: Sequence[AttributionModel]) -> list[str]:
-    """Which models have no credit to compare, in one sentence if any."""
-    labels = [model.label for model in models if model not in comparable_models(models)]
-    if not labels:
-        return []
-    return [f"Credit of {', '.join(labels)} is not compared, because a few days do not tell what channels caused."]
 
 
 def check_days(training: int, recent: int, level: float, *, between: int = 0) -> None:
@@ -217,12 +214,7 @@ def _compare(windows: Windows, models: Sequence[AttributionModel], options: Drif
         *comparison.histogram("path_length", _LENGTHS),
         *comparison.histogram("time_lag_days", _LAGS),
         *comparison.rates(),
-        *(
-            row
-            for index, model in enumerate(models)
-            if get_machinery(model).is_comparable
-            for row in comparison.credit(index, model)
-        ),
+        *(row for model in comparable_models(models) for row in comparison.credit(models.index(model), model)),
     ]
     _judge(rows, options)
     return rows
