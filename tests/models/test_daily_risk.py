@@ -108,6 +108,15 @@ def test_a_refit_on_days_is_a_fit_on_the_log(how: str, log: Any, conversions: st
         assert_same(made, expected)
 
 
+def test_who_converts_at_the_first_instant_of_a_period_was_at_risk() -> None:
+    model, log = at.AdditiveHazard(customers=shop().customers, **PLAIN), dated_shop()
+    on_the_log(model, sources_of(log), FIRST, LAST)
+    inside = log.conversions["converted_at"].between(day_name(FIRST), day_name(LAST))
+    bought = log.conversions[inside].drop_duplicates(["customer_id", "converted_at"])
+    conversions = get_machinery(model).tables_of(model.summary_)["conversions"]
+    assert conversions.tolist() == bought.groupby("converted_at").size().tolist()
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_it_does_not_matter_on_which_night_a_day_was_written(how: str) -> None:
     """Customers of whom nobody had heard yet were at risk all the same, and a table of customers may grow."""
