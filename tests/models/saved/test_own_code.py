@@ -22,7 +22,6 @@ from attribution.models.saved import Scorer, load_saved_scorer
 from attribution.models.saved import folder as folders
 from tests.cli.test_cli import call
 
-
 ROOT = Path(__file__).resolve().parents[3]
 MINE = """
 from pathlib import Path

@@ -28,7 +28,6 @@ from tests.decisions.comparison.test_comparison import small_log
 from tests.models.hazards import hazard
 from tests.scale import examples
 
-
 CHANNELS = ("direct", "DIRECT", "mail", "搜索 🙂", 'it\'s \\ "new"', "Zeitung")
 UNKNOWN = "noch nie"
 DIMENSIONS = ("channel", "campaign", "kind", "stage", "creative")
