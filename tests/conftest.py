@@ -94,10 +94,28 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]
     return copied
 
 
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are written without their pictures, a third of the work: for tests that look at something else."""
-    monkeypatch.setattr("attribution.reporting.charts.draw_figures", lambda specs, tables: [])
+DRAWN = ("cli/test_cli.py", "decisions/budget/", "pipeline/test_sections.py", "reporting/", "test_notebooks.py")
+"""Files that look at the pictures of a run. In others none are drawn, which is a third of the work of a small run."""
+
+draws = {"now": True}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawing() -> Iterator[None]:
+    from attribution.reporting import charts
+
+    draw = charts.draw_figures
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "draw_figures", lambda specs, tables: draw(specs, tables) if draws["now"] else [])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """No test's host crashes; those that simulate it put their own in place of this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 ON_SPARK = (
@@ -144,6 +162,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return 0 if is_among(file, ON_SPARK) else 1 if item.path in slow else 2 if is_among(file, LONG) else 3
 
     items.sort(key=turn)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before the fixtures of a file, some of which make a run."""
+    draws["now"] = any(f"tests/{part}" in item.path.as_posix() for part in DRAWN)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,7 +20,9 @@ MODULES = [
 PUBLIC = [name for name in attribution.__all__ if name != "__version__"]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] if ".spark." in name else []) for name in MODULES]
+)
 def test_examples_run(name: str) -> None:
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0

@@ -49,6 +49,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_checker_finds_exactly_the_mistakes(tmp_path: Path) -> None:
     (tmp_path / "snippet.py").write_text(SNIPPET)

@@ -117,7 +117,6 @@ def test_run_writes_every_table_and_prints_the_ranking(
     assert (tmp_path / "out" / "experiment.toml").read_text(encoding="utf-8") == toml.read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_settings_can_be_overridden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toml = write_log(tmp_path)
     settings = ("--set", "journeys.lookback_days=3", "--set", "journeys.conversions=first_only")
@@ -144,7 +143,6 @@ def test_settings_can_be_overridden(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(credit.groupby("model")["credited_value"].sum(), totals[sorted(totals.index)])
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_json_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "run", write_log(tmp_path), "--out", tmp_path / "out", "--json") == 0
     document = json.loads(capsys.readouterr().out)
@@ -181,7 +179,6 @@ def test_two_runs_shuffled_rows_and_other_engines_write_the_same_bytes(
         assert [name for name in wanted if wanted[name] != found[name]] == []
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_an_existing_folder_is_replaced_whole_and_only_on_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +195,6 @@ def test_an_existing_folder_is_replaced_whole_and_only_on_success(
     assert "missing.csv does not exist" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_without_the_tracking_server_the_tables_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -344,7 +340,6 @@ def test_what_a_run_reads_is_not_replaced_by_what_it_writes(
     assert world.exists()
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_a_period_given_as_text_lasts_to_the_end_of_its_last_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,7 +353,6 @@ def test_a_period_given_as_text_lasts_to_the_end_of_its_last_day(
     assert credit.groupby("model")["conversions"].sum().to_numpy() == pytest.approx(inside)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_journeys_without_any_weight_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A U without a middle gives a journey of three nothing but its ends; all to the middle gives two nothing."""
     toml = write_log(tmp_path)

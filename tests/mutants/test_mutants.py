@@ -230,13 +230,19 @@ def test_a_copy_follows_the_tree_and_keeps_its_times(tmp_path: Path) -> None:
     ("outcome", "accepted", "code"), [("killed", 0.9, 0), ("survived", 0.9, 1), ("survived", 0.0, 0)]
 )
 def test_a_share_below_the_accepted_one_fails(
-    outcome: str, accepted: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: str,
+    accepted: float,
+    code: int,
+    per_file: dict[str, list[Change]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ratchet = tmp_path / "ratchet.toml"
     ratchet.write_text(f"# Why.\nseed = 3\ncount = 4\nshare = {accepted}\n", encoding="utf-8")
     monkeypatch.setattr("tests.mutants.__main__.RATCHET", ratchet)
     monkeypatch.setattr("tests.mutants.__main__.WORK", tmp_path)
     monkeypatch.setattr("tests.mutants.__main__.Copies", OneCopy)
+    monkeypatch.setattr("tests.mutants.__main__.files_of", lambda *_: per_file)
     monkeypatch.setattr("tests.mutants.__main__.covering", lambda copies: Covering({}))
     monkeypatch.setattr(
         "tests.mutants.__main__.judge", lambda sample, *_: [Verdict(change, outcome) for change in sample]

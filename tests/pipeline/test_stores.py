@@ -84,7 +84,6 @@ def here(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.db"))
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_every_command_finds_the_store_of_the_environment(
     shop: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[Path], str]
 ) -> None:

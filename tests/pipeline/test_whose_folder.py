@@ -15,8 +15,6 @@ from attribution.schema.names import encode_name, named_folder, problem_of
 from tests.cli.test_cli import call
 from tests.cli.test_refusals import snapshot
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 EXPERIMENT = """
 name = "florist"
 [tables]

@@ -13,8 +13,6 @@ from attribution.errors import InputError, LawError
 from attribution.production.conversion_export import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, credited_conversions
 from tests.cli import test_cli
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 TOUCHES = """customer_id,touched_at,channel,campaign,gclid
 甲,2024-04-01 10:00:00Z,search,品牌,g1
 甲,2024-04-01 10:05:00Z,search,品牌,g1

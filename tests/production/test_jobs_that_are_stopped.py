@@ -89,7 +89,9 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-@pytest.mark.parametrize("name", sorted(JOBS))
+@pytest.mark.parametrize(
+    "name", ["score", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("run", "summarise"))]
+)
 def test_a_stopped_job_leaves_what_was_there(name: str, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments, step = JOBS[name]
     arguments = (*arguments, "--to" if name == "summarise" else "--out", "out")

@@ -89,7 +89,6 @@ def credit(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("without_figures")
 def test_every_command_runs_in_its_order(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

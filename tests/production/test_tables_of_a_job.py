@@ -11,7 +11,7 @@ import pytest
 from tests.cli.test_cli import call
 from tests.daily_logs import log_of
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("without_figures")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 READ = """
 [tables.touchpoints]

@@ -56,8 +56,10 @@ def exact_corners() -> list[tuple[at.Credit, at.Sources]]:
     return found
 
 
-@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1, "展会 🎪": 3}, {"tools": "credit"}])
-@pytest.mark.parametrize("fee_rate", [None, 0.2])
+@pytest.mark.parametrize(
+    ("shared_by", "fee_rate"),
+    [("spend", None), ("credit", 0.2), ({"mail": 1, "展会 🎪": 3}, None), ({"tools": "credit"}, 0.2)],
+)
 def test_bounds_are_those_of_every_combination_of_costs(
     exact_corners: list[tuple[at.Credit, at.Sources]], shared_by: Any, fee_rate: float | None
 ) -> None:

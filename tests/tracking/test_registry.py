@@ -26,7 +26,7 @@ from attribution.tracking.environment import NEEDED, check_environment
 from tests.cli.test_cli import call
 from tests.decisions.comparison.test_comparison import small_log
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("without_figures")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -329,6 +329,7 @@ def test_a_run_that_was_not_tracked_is_exported_as_a_folder_alone(
     assert at.Scorer.load(tmp_path / "m").name == "m"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_column_of_spark_is_what_is_loaded(finished: Path, store: str) -> None:
     pytest.importorskip("pyspark")
@@ -388,6 +389,7 @@ FORMATS = {
 """The formats of JSON that MLflow reads."""
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_server_scores_it_in_every_format(finished: Path, store: str, tmp_path: Path) -> None:
     import socket

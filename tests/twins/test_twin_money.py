@@ -185,7 +185,7 @@ def costs_of(people: list[Person], ledger: list[Cost], terms: Terms, window: Win
 # ---------------------------------------------------------------- costs and returns
 
 
-@examples(60)
+@examples(25)
 @given(people=logs(), ledger=ledgers(), terms=terms_of_costs(), window=windows)
 def test_costs_and_returns_are_those_of_the_twin(
     people: list[Person], ledger: list[Cost], terms: Terms, window: Window
@@ -331,7 +331,7 @@ def held_against(made: Any, metrics: Mapping[str | None, list[str]], goal: Fract
     return dict(zip(keys, kpis.to_dict("records"), strict=True))
 
 
-@examples(8)
+@examples(4)
 @given(
     people=logs(),
     ledger=ledgers(),
@@ -377,7 +377,7 @@ REGULARS = [
 """Somebody for each channel in each month, so that no factor of its return is 0."""
 
 
-@examples(8)
+@examples(4)
 @given(people=logs(), ledger=ledgers(), terms=terms_of_costs())
 def test_parts_of_a_review_are_those_of_the_twin(people: list[Person], ledger: list[Cost], terms: Terms) -> None:
     people = [*REGULARS, *people]

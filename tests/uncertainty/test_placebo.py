@@ -416,6 +416,7 @@ def test_streamed_journeys_are_the_same_every_time(monkeypatch: pytest.MonkeyPat
         )
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_spark_gives_the_same_bytes() -> None:
     reason = why_not()

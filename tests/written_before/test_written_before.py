@@ -25,8 +25,6 @@ from attribution.production.output_tables import output_tables
 from attribution.returns import borne_costs, bounded_costs, own_costs
 from tests.cli.test_cli import call
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("*.tar.xz"))
 

@@ -282,6 +282,7 @@ def test_a_process_ends_without_a_word(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.usefixtures("shop", "credentials")
 def test_spark_reads_what_duckdb_reads(tmp_path: Path) -> None:

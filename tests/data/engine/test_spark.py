@@ -185,6 +185,7 @@ def outcome(engine: Any, *tables: Any, **options: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.nightly
 def test_the_gate_finds_the_same(spark: Callable[..., Any]) -> None:
     found = []
     for engine in (at.DuckDBEngine(), spark()):
@@ -195,6 +196,7 @@ def test_the_gate_finds_the_same(spark: Callable[..., Any]) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.nightly
 def test_intervals_and_games_are_the_same(spark: Callable[..., Any]) -> None:
     """Readers of buckets, folds and games travel to the journeys as others do."""
     touchpoints, conversions = log(customers=60, touchpoints=600)
@@ -617,6 +619,7 @@ def as_query(folder: Path) -> tuple[Any, Any]:
     return renamed(TOUCHED, "t1.csv", "t3.csv.gz"), renamed(CONVERTED, "orders.csv")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("write", [as_csv, as_json, as_parquet, as_frames, as_query])
 def test_messy_inputs_give_the_same(
     spark: Callable[..., Any], tmp_path: Path, write: Callable[[Path], tuple[Any, Any]]
@@ -662,6 +665,7 @@ def test_no_file_is_left_out_for_its_name(spark: Callable[..., Any], tmp_path: P
     assert at.load_sources(None, files, engine=spark()).tables["conversions"].rows == 4
 
 
+@pytest.mark.nightly
 def test_raw_columns_links_and_codes_give_the_same(spark: Callable[..., Any]) -> None:
     touchpoints = pd.DataFrame(
         {
@@ -700,6 +704,7 @@ def test_raw_columns_links_and_codes_give_the_same(spark: Callable[..., Any]) ->
     assert "Flyer" in here["credit"]
 
 
+@pytest.mark.nightly
 def test_ledgers_campaigns_and_lifetimes_give_the_same(spark: Callable[..., Any]) -> None:
     from attribution.returns import read_costs
     from attribution.schema.experiment import ReturnsOptions
@@ -736,6 +741,7 @@ def test_ledgers_campaigns_and_lifetimes_give_the_same(spark: Callable[..., Any]
     assert any(finding.check == "no_lifetime" and finding.count for finding in found[0][2])
 
 
+@pytest.mark.nightly
 def test_refusals_are_the_same(spark: Callable[..., Any], tmp_path: Path) -> None:
     good = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-02"], "value": [1.0]})
     touches = pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"]})
@@ -956,6 +962,7 @@ def test_a_cluster_gives_the_same_even_if_an_executor_is_killed(tmp_path: Path) 
 # ---------------------------------------------------------------- the scoring job
 
 
+@pytest.mark.nightly
 def test_the_scoring_job_writes_the_same_bytes(spark: Callable[..., Any], tmp_path: Path) -> None:
     from attribution.models.saved import Scorer
     from attribution.production.scoring.job import ScoringOptions, score_days

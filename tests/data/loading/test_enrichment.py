@@ -24,8 +24,6 @@ from attribution.schema.experiment import TableSpec
 from tests.cli.test_cli import call, table_bytes, write_log
 from tests.test_real_data import data_folder
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 Journey = tuple[object, tuple[str, ...], bool]
 DAY = 86_400_000_000
 START = dt.datetime(2024, 1, 1)

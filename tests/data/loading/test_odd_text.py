@@ -132,7 +132,7 @@ def test_a_line_of_100_megabytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.csv").unlink()
 
 
-@pytest.mark.parametrize("depth", [100, 1_000, 20_000])
+@pytest.mark.parametrize("depth", [100, 1_000, pytest.param(20_000, marks=pytest.mark.nightly)])
 def test_toml_that_is_nested_deep(
     depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from attribution.tracking import mlflow_store
 from tests.cli.test_cli import EXPERIMENT, call, write_log
 from tests.decisions.comparison.test_review import first, make_run, second
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("without_figures")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 SMALL = EXPERIMENT.split("[[models]]")[0] + (
     '[[models]]\nmodel = "LastTouch"\n\n[[models]]\nmodel = "TimeDecay"\n\n[tracking]\nenabled = false\n'

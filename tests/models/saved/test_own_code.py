@@ -22,8 +22,6 @@ from attribution.models.saved import Scorer, load_saved_scorer
 from attribution.models.saved import folder as folders
 from tests.cli.test_cli import call
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 ROOT = Path(__file__).resolve().parents[3]
 MINE = """
 from pathlib import Path

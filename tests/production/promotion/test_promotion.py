@@ -30,7 +30,7 @@ from attribution.schema.experiment import Period
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("without_figures")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 EXPERIMENT = """
 name = "shop"

@@ -32,8 +32,6 @@ from attribution.testing import judge_model
 from tests import killed_jobs
 from tests.daily_logs import log_of
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 CHANCE = [
     *("chance_conversions", "chance_value"),
     *("beyond_conversions", "beyond_conversions_low", "beyond_conversions_high"),

@@ -12,6 +12,7 @@ from tests.scale import TIMES
 pytestmark = [pytest.mark.slow, pytest.mark.drawn]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("conversions", ["reset", "cumulative"])
 def test_nights_end_where_a_score_from_scratch_does(conversions: str) -> None:
     pytest.importorskip("pyspark")

@@ -25,8 +25,6 @@ from tests import killed_jobs
 from tests.cli.test_cli import call
 from tests.production.scoring.test_choice_of_days import By
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 DAY = np.timedelta64(1, "D")
 Log = tuple[pd.DataFrame, pd.DataFrame]
 

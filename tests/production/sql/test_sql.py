@@ -28,8 +28,6 @@ from tests.decisions.comparison.test_comparison import small_log
 from tests.models.hazards import hazard
 from tests.scale import examples
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 CHANNELS = ("direct", "DIRECT", "mail", "搜索 🙂", 'it\'s \\ "new"', "Zeitung")
 UNKNOWN = "noch nie"
 DIMENSIONS = ("channel", "campaign", "kind", "stage", "creative")
@@ -286,6 +284,7 @@ def spark() -> Iterator[Any]:
         opened.stop()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("options", range(len(OPTIONS)))
 def test_spark_hands_out_as_the_scorer_does(spark: Any, options: int, tmp_path: Path) -> None:
@@ -457,6 +456,7 @@ def test_postgres_reads_times_of_every_type_in_any_session(server: postgres.Serv
     same_times(server.select(sql, tables, session=f"set timezone = '{SESSION}'"), scorer, specs)
 
 
+@pytest.mark.nightly
 @ZONED_FRAMES
 @pytest.mark.slow
 def test_spark_reads_times_of_every_type_in_any_session(spark: Any, tmp_path: Path) -> None:

@@ -452,6 +452,7 @@ def test_every_key_is_listed() -> None:
     assert every_key() == {*CHANGES, *ELSEWHERE, "TrackingOptions.uri"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("key", CHANGES)
 def test_a_key_changes_what_a_run_gives(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standing_sections, "quality_findings", lambda *_, **__: [])
