@@ -167,10 +167,10 @@ def _check_channels(scorer: Scorer, channels: pa.Array, offsets: NDArray[np.int6
             problems[name] = f"has a name that is reserved: {name!r}"
         elif scorer.unknown_channels == "refuse":
             problems[name] = f"is unknown to the model, which refuses such channels: {name!r}"
-    is_bad = np.array([*(name in problems for name in names), True])[codes]
-    for position in np.flatnonzero(is_bad).tolist():
-        problem = "is missing" if codes[position] < 0 else problems[names[codes[position]]]
-        errors.refuse_touchpoint("channel", offsets, position, problem)
+    by_code = [*(problems.get(name) for name in names), "is missing"]
+    for position, code in enumerate(codes.tolist()):
+        if problem := by_code[code]:
+            errors.refuse_touchpoint("channel", offsets, position, problem)
 
 
 def _check_zones(
