@@ -24,4 +24,5 @@ def asker(
     training = Training(("touchpoints", "conversions"), dimensions, has_times, zoned, None, None, 1.0, 1.0, 1.0)
     definition = Definition(journeys=JourneyOptions(**options), training=training if is_trained else None)
     state = SimpleNamespace(channels=channels, estimand=estimand, model=lambda: None)
-    return cast(Scorer, SimpleNamespace(definition=definition, state=state, unknown_channels=policy, name="shop"))
+    known = {"definition": definition, "state": state, "unknown_channels": policy, "name": "shop", "version": "s3"}
+    return cast(Scorer, SimpleNamespace(**known))

@@ -49,6 +49,8 @@ def test_a_row_further_away_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="touchpoint of customer 'c0' at 1970-01-01 12:00:00"):
         check_gaps(*log(["1970-01-01", "2024-01-02"], ["2024-01-02"]), MAX_GAP_DAYS)
     assert MAX_GAP_DAYS == 400
+    with pytest.raises(InputError, match="conversion 'o0' at 2024-02-01 12:00:00; touchpoint of customer 'c0' at 2024-01-01"):
+        check_gaps(*log(["2024-01-01"], ["2024-02-01"]), 30)
 
 
 def test_of_many_far_rows_the_first_five_are_named() -> None:
