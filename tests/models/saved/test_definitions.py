@@ -130,7 +130,9 @@ ALL = ("campaign", "channel", "kind", "stage")
 def test_columns_that_decide_journeys_or_weights_are_needed(
     options: dict[str, Any], model: dict[str, Any], needed: tuple[str, ...]
 ) -> None:
-    definition = Definition(JourneyOptions(**options), training=training(dimensions=("channel", "kind", "campaign", "stage")))
+    definition = Definition(
+        JourneyOptions(**options), training=training(dimensions=("channel", "kind", "campaign", "stage"))
+    )
     assert definition.needed_dimensions(cast(AttributionModel, SimpleNamespace(**model))) == needed
     untold = Definition(JourneyOptions(**options)).needed_dimensions(cast(AttributionModel, SimpleNamespace(**model)))
     assert untold in ((), ("channel",))
@@ -155,10 +157,18 @@ ORDER = sources_of([1], 2)
         ({"zoned": None}, ZONED, None),
         ({"has_times": None}, ORDER, None),
         ({"has_times": False}, ORDER, None),
-        ({"has_times": True, "zoned": True}, ORDER, "fitted on touchpoints with timestamps. Given: touchpoints with only an order"),
+        (
+            {"has_times": True, "zoned": True},
+            ORDER,
+            "fitted on touchpoints with timestamps. Given: touchpoints with only an order",
+        ),
         ({"has_times": False}, TIMES, "fitted on touchpoints with only an order. Given: touchpoints with timestamps"),
         ({"zoned": True}, TIMES, "fitted on timestamps with a time zone. Given: timestamps without a time zone"),
-        ({"zoned": False}, ZONED, "fitted on timestamps without a time zone, read as UTC. Given: timestamps with a time zone"),
+        (
+            {"zoned": False},
+            ZONED,
+            "fitted on timestamps without a time zone, read as UTC. Given: timestamps with a time zone",
+        ),
         ({"tables": ("touchpoints", "customers")}, TIMES, None),
     ],
 )  # fmt: skip
@@ -193,6 +203,28 @@ def test_tables_are_read_as_in_training_unless_they_say_how() -> None:
     own = at.TableSpec(source="t.csv")
     assert definition.spec("touchpoints", own, canonical=False) is own
     assert definition.spec("touchpoints", "  SELECT * from t", canonical=False) == "  SELECT * from t"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": {"channel": "lower(source)"}, "where": "kind = 'click'"}, None),
+        ({"columns": {"channel": "source"}}, None),
+        ({"where": "kind = 'click'"}, None),
+        (
+            {"columns": {"channel": "(select max(name) from other)"}},
+            "reads a column of the table touchpoints by a query",
+        ),
+        ({"where": "id in (select id from other)"}, "filters the table touchpoints by a query"),
+    ],
+)
+def test_a_folder_reads_no_other_tables_than_it_is_given(options: dict[str, Any], message: str | None) -> None:
+    definition = Definition(reading={"touchpoints": options})
+    if message is None:
+        definition.refuse_other_tables("model shop")
+    else:
+        with pytest.raises(InputError, match=f"model shop {message}"):
+            definition.refuse_other_tables("model shop")
 
 
 # ------------------------------------------------------------ intervals of version 0.1.0

@@ -36,8 +36,8 @@ def test_lists_of_every_type_are_laid_end_to_end() -> None:
 
 
 def test_texts_are_read_one_by_one_where_some_are_none() -> None:
-    values = ["mail", " x ", "", "  ", None, float("nan"), pd.NA, 7, np.int64(8), 9.0, np.float32(10), True, np.bool_(True),
-              1.5, [1], "\ud800"]  # fmt: skip
+    values = ["mail", " x ", "", "  ", None, float("nan"), pd.NA, 7, np.int64(8), 9.0, np.float32(10), True,
+              np.bool_(True), 1.5, [1], "\ud800"]  # fmt: skip
     read = read_texts(values)
     assert read.texts.to_pylist() == [
         *("mail", " x ", None, None, None, None, None, "7", "8", "9", "10", None, None, None, None, None)
@@ -123,7 +123,9 @@ def test_times_do_not_depend_on_those_beside_them() -> None:
 
 
 def test_days_that_are_in_no_calendar_take_no_others_with_them() -> None:
-    read = read_times(["1970-02-30T00:00", "1970-01-02T00:00", "1970-02-31T00:00", "1970-01-03T00:00", "1970-02-29T00:00"])
+    read = read_times(
+        ["1970-02-30T00:00", "1970-01-02T00:00", "1970-02-31T00:00", "1970-01-03T00:00", "1970-02-29T00:00"]
+    )
     assert read.values.tolist() == [0, DAY_LENGTH, 0, 2 * DAY_LENGTH, 0]
     assert read.clock.tolist() == [UNREADABLE, NAIVE, UNREADABLE, NAIVE, UNREADABLE]
 

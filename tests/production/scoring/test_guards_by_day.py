@@ -52,7 +52,12 @@ def guards_of(
     news = given.against(before or {})
     thresholds = further.pop("thresholds", Thresholds())
     return ScoringGuards(
-        cast(VersionsInEffect, versions), news, {"inputs": before, **manifest} if manifest else {}, TIMING, thresholds, **further
+        cast(VersionsInEffect, versions),
+        news,
+        {"inputs": before, **manifest} if manifest else {},
+        TIMING,
+        thresholds,
+        **further,
     )
 
 
@@ -129,7 +134,9 @@ def test_the_history_of_an_input_is_as_long_as_the_window() -> None:
 BEFORE = known(full(range(1, 21)), full(range(1, 21)))
 
 
-def said(choice: Choice, given: Input = LATE, **further: Any) -> list[tuple[bool | None, str | None, int, float | None]]:
+def said(
+    choice: Choice, given: Input = LATE, **further: Any
+) -> list[tuple[bool | None, str | None, int, float | None]]:
     """Whether it holds, the day, how many days, and how far touchpoints reach back before the first of them."""
     further = {"before": BEFORE, "manifest": published(range(1, 21)), **further}
     rows = list(guards_of(given, **further)._judge_history(choice))
@@ -209,7 +216,8 @@ def scored_as(**told: Any) -> Scored:
 
 
 ENTRIES = {
-    day_name(day): {"conversions": 4.0, "unattributed": 1.0, "baseline": 2.0, "unknown": 0, "rows": 9} for day in (18, 19, 20)
+    day_name(day): {"conversions": 4.0, "unattributed": 1.0, "baseline": 2.0, "unknown": 0, "rows": 9}
+    for day in (18, 19, 20)
 }
 
 
@@ -228,7 +236,9 @@ def test_the_same_job_says_the_same_of_days_that_changed() -> None:
     manifest = {"guards": [{"guard": "volume", "value": 1.0}, told]}
     nothing: dict[str, Any] = {"written": (), "restatement": pd.DataFrame()}
 
-    def value(scored: Scored, before: dict[str, dict[str, str]] = same, most: int = 7) -> tuple[float | None, bool | None]:
+    def value(
+        scored: Scored, before: dict[str, dict[str, str]] = same, most: int = 7
+    ) -> tuple[float | None, bool | None]:
         row = guards_of(TEN_ON, before, manifest, thresholds=Thresholds(restated_days=most))._judge_restated(
             scored, ENTRIES
         )
@@ -257,7 +267,9 @@ def test_scores_of_the_last_complete_day_and_of_days_that_changed_are_judged() -
     same = known(full(range(10, 21)), full(range(10, 21)))
     of_last = [(name, day_name(20)) for name in ("unattributed", "baseline", "unknown_channels")]
     assert judged(guards_of(whole, same, {"guards": []}, scorer), {}) == of_last
-    of_two = [(name, day_name(day)) for name in ("unattributed", "baseline", "unknown_channels") for day in (18, 19, 20)]
+    of_two = [
+        (name, day_name(day)) for name in ("unattributed", "baseline", "unknown_channels") for day in (18, 19, 20)
+    ]
     before = known(full(range(10, 18)), full(range(10, 21)))
     assert judged(guards_of(whole, before, {"guards": []}, scorer), {}) == of_two
     restated = [*of_last, ("restated", None)]

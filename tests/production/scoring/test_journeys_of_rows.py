@@ -53,7 +53,8 @@ def test_a_code_has_a_digit_for_each_column_of_training_that_the_rows_have() -> 
 def test_codes_are_narrow_as_long_as_there_are_fewer_than_two_to_the_31(campaigns: int, dtype: type) -> None:
     """1,024 channels, and of three more columns 127 values and none: 2^10 · 2^7 · 2^7 · 2^7 combinations."""
     number = np.arange(1024)
-    texts = {"channel": [f"c{i}" for i in number], **dict.fromkeys(("kind", "stage"), [f"v{i % 127}" for i in number])}
+    texts = {name: [f"v{i % 127}" for i in number] for name in ("kind", "stage")}
+    texts["channel"] = [f"c{i}" for i in number]
     texts["campaign"] = [f"v{i % campaigns}" for i in number]
     scorer = asker(dimensions=("channel", "campaign", "kind", "stage"))
     dimensions, code = _encode(scorer, inputs_of([1024], texts, [0] * 1024, [9]), number)
@@ -100,7 +101,11 @@ def test_windows_of_channels_and_kinds_that_do_not_occur_are_left_out() -> None:
 def test_rows_with_new_channels_are_told_the_known_ones_most_like_them() -> None:
     texts: dict[str, list[str | None]] = {"channel": ["mial", None, "tv", "qqq", "mial", "tv", "mial"]}
     inputs = inputs_of([3, 0, 2, 1, 1], texts, [1] * 7, [9] * 5)
-    assert _unknown_channels(asker(), inputs) == {0: {"mial": "mail"}, 2: {"qqq": "", "mial": "mail"}, 4: {"mial": "mail"}}
+    assert _unknown_channels(asker(), inputs) == {
+        0: {"mial": "mail"},
+        2: {"qqq": "", "mial": "mail"},
+        4: {"mial": "mail"},
+    }
     assert _unknown_channels(asker(), inputs_of([1], {"channel": ["tv"]}, [1], [9])) == {}
 
 
@@ -108,7 +113,9 @@ def fitted(touched: list[object], converted: object) -> Scorer:
     touchpoints = pd.DataFrame({"customer_id": [1, 1], "touched_at": touched, "channel": ["mail", "search"]})
     sources = at.load_sources(touchpoints, pd.DataFrame({"customer_id": [1], "converted_at": [converted]}))
     journeys = at.build_journeys(sources)
-    return Scorer.of(at.Linear().fit(journeys), definition=Definition(training=Training.of(sources, journeys)), name="s")
+    return Scorer.of(
+        at.Linear().fit(journeys), definition=Definition(training=Training.of(sources, journeys)), name="s"
+    )
 
 
 def test_each_row_gets_what_is_its_own() -> None:

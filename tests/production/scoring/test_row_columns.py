@@ -28,7 +28,10 @@ def test_only_a_model_of_what_channels_caused_answers_with_a_baseline() -> None:
 
 
 def test_lists_are_needed_where_journeys_depend_on_them() -> None:
-    assert (needed_lists(asker(dimensions=THREE)), optional_lists(asker(dimensions=THREE))) == ((), ("campaign", "kind"))
+    assert (needed_lists(asker(dimensions=THREE)), optional_lists(asker(dimensions=THREE))) == (
+        (),
+        ("campaign", "kind"),
+    )
     of_kinds = asker(dimensions=THREE, lookback_by_kind={"click": 3.0})
     assert (needed_lists(of_kinds), optional_lists(of_kinds)) == (("kind",), ("campaign",))
     distinct = asker(dimensions=THREE, dedupe="consecutive")
@@ -64,7 +67,9 @@ def test_counted_channels_have_the_names_of_rows() -> None:
 )
 def test_the_time_that_is_shown_has_the_zone_of_training(zoned: bool | None, example: str, of_zone: str) -> None:
     columns = explain_columns(asker(zoned=zoned))
-    assert columns["converted_at"] == f"time of the conversion: text such as {example}, datetime or Timestamp, {of_zone}"
+    assert (
+        columns["converted_at"] == f"time of the conversion: text such as {example}, datetime or Timestamp, {of_zone}"
+    )
     rows = example_rows(asker(zoned=zoned))
     assert rows["converted_at"].tolist() == [example, example]
     assert rows["touched_at"].tolist() == [

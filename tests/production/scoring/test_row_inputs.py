@@ -27,7 +27,9 @@ def read(scorer: Scorer, *rows: tuple[Any, Any, Any], **further: Any) -> RowInpu
 def reason(scorer: Scorer, *row: Any, **further: Any) -> str:
     """Why the second of three rows is refused; the others are read."""
     good = (["mail"], ["1970-01-01T01:00"], "1970-01-01T02:00")
-    errors = read(scorer, good, row, good, **{name: [["click"], cell, ["click"]] for name, cell in further.items()}).errors
+    errors = read(
+        scorer, good, row, good, **{name: [["click"], cell, ["click"]] for name, cell in further.items()}
+    ).errors
     assert (errors[0], errors[2]) == ("", "")
     return str(errors[1])
 
@@ -50,6 +52,7 @@ def test_rows_are_laid_end_to_end() -> None:
 TWO = ["1970-01-01T01:00", "1970-01-01T02:00"]
 END = "1970-01-01T03:00"
 LISTS = "both need one for each touchpoint"
+NO_TIME = "no time such as 2024-05-03T10:00:00Z"
 A_LIST = "must be a list, with a value for each touchpoint, or []; given:"
 
 
@@ -61,7 +64,7 @@ A_LIST = "must be a list, with a value for each touchpoint, or []; given:"
         (([None, "mail"], TWO, END), "channel of touchpoint 1 is missing"),
         ((["(start)", "mail"], TWO, END), "channel of touchpoint 1 has a name that is reserved: '(start)'"),
         ((["mail", ["x"]], TWO, END), "channel of touchpoint 2 is no text: ['x']"),
-        ((["mail", "tv"], ["1970-01-01", "soon"], END), "touched_at of touchpoint 2 is no time such as 2024-05-03T10:00:00Z: 'soon'"),
+        ((["mail", "tv"], ["1970-01-01", "soon"], END), f"touched_at of touchpoint 2 is {NO_TIME}: 'soon'"),
         ((["mail", "tv"], ["nan", "soon"], END), "touched_at of touchpoint 1 is missing"),
         ((["mail"], ["1970-01-01"], None), "converted_at is missing"),
         ((["mail"], ["1970-01-01"], " "), "converted_at is missing"),

@@ -154,7 +154,14 @@ def test_a_cause_reaches_as_far_as_the_window_and_only_its_customers(taken: Take
 
 
 def test_ids_beside_the_days_that_are_covered_are_left_out_where_they_came_from_there(taken: Taken) -> None:
-    orders: list[Order] = [*ORDERS, ("x", "X", 14.5), ("o", "O", 14.5), ("new", "N", 14.5), ("x2", "X", 12.5), ("c2", "C", 4.5)]
+    orders: list[Order] = [
+        *ORDERS,
+        ("x", "X", 14.5),
+        ("o", "O", 14.5),
+        ("new", "N", 14.5),
+        ("x2", "X", 12.5),
+        ("c2", "C", 4.5),
+    ]
     published = {**PUBLISHED, 12: [("x2", "X"), ("y", "Y")], 15: [("h", "X"), ("i", "I"), ("n", "N")]}
     before = {**MIDDAY, 12: "2-1@0-0", 15: "3-1@0-0"}
     taking = taken(orders, before, published, covers=(10, 11), outdated={day_name(11): ["o"], day_name(13): ["new"]})
@@ -197,6 +204,8 @@ def test_a_file_that_is_not_there_or_cannot_be_read_has_no_conversions(tmp_path:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     held = Published({3: tmp_path / "bad.parquet", 4: tmp_path / "none.parquet"})
     assert [held.of(day).num_rows for day in (2, 3, 4)] == [0, 0, 0]
-    pq.write_table(pa.table({"conversion_id": ["a", "a", "b"], "customer_id": ["A", "A", "B"]}), tmp_path / "good.parquet")
+    pq.write_table(
+        pa.table({"conversion_id": ["a", "a", "b"], "customer_id": ["A", "A", "B"]}), tmp_path / "good.parquet"
+    )
     rows = Published({5: tmp_path / "good.parquet"}).of(5).sort_by("conversion_id").to_pylist()
     assert rows == [{"conversion_id": "a", "customer_id": "A"}, {"conversion_id": "b", "customer_id": "B"}]
