@@ -13,6 +13,7 @@ import pytest
 
 import attribution as at
 from attribution.data.engine import DuckDBEngine, Events
+from attribution.errors import InputError
 from attribution.journeys import DAY
 from attribution.production.scoring import job
 from attribution.production.scoring.days import FAR, Input, Reach
@@ -31,7 +32,7 @@ def test_a_job_writes_and_reads_tables_as_the_model_does_unless_it_is_told() -> 
     [
         ([5, 6, 7], Reach(2, closes=True), (3 * DAY, 8 * DAY - 1)),
         ([5], Reach(2, closes=True), (3 * DAY, 6 * DAY - 1)),
-        ([3, 9], Reach(2, closes=True), None),  # the log begins on day 1 and ends on day 9
+        ([3, 4, 9], Reach(2, closes=True), None),  # the log begins on day 1 and ends on day 9
         ([3, 8], Reach(2, closes=True), (1 * DAY, 9 * DAY - 1)),
         ([4, 9], Reach(2, closes=True), (2 * DAY, 10 * DAY - 1)),
         ([5, 6], Reach(FAR, closes=True), None),
@@ -53,6 +54,26 @@ def test_a_job_reads_as_far_back_as_the_first_day_reaches(
     epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     assert asked["period"].start == epoch + dt.timedelta(days=days[0])
     assert asked["period"].end == epoch + dt.timedelta(days=days[-1] + 1) - dt.timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("tables", "is_order", "opens"),
+    [
+        ({"touchpoints", "conversions"}, False, True),
+        ({"touchpoints", "conversions"}, True, False),
+        ({"conversions", "paths"}, False, False),
+        ({"touchpoints"}, False, False),
+    ],
+)
+def test_scoring_needs_conversions_with_timestamps(tables: set[str], is_order: bool, opens: bool) -> None:
+    sources = SimpleNamespace(has=lambda table: table in tables, integer_times=is_order)
+    scorer = cast(Any, SimpleNamespace(open=lambda *_, **__: sources))
+    options = ScoringOptions({}, Path("out"))
+    if opens:
+        assert job._open(scorer, options, cast(Any, None)) is sources
+    else:
+        with pytest.raises(InputError, match="scoring needs timestamps"):
+            job._open(scorer, options, cast(Any, None))
 
 
 def test_a_window_hands_on_the_events_between_its_ends() -> None:
