@@ -172,6 +172,9 @@ def test_ids_beside_the_days_that_are_covered_are_left_out_where_they_came_from_
         13: ["new"], 14: ["o", "x"], 15: ["h", "n"],
     }  # fmt: skip
     assert taking.outdated(Choice([10, 11])) == {13: ["new"], 14: ["o", "x"]}
+    # Neither does it matter that something of day 14 was known before.
+    again = taken(orders, {**before, 14: "3-1@0-0"}, published, covers=(10, 11), outdated={day_name(11): ["o"]})
+    assert again.outdated(Choice([10, 11], outdated=[15])) == {14: ["o", "x"], 15: ["h", "n"]}
 
 
 def test_a_day_that_an_input_begins_in_the_middle_of_leaves_out_what_is_new_there(taken: Taken) -> None:
