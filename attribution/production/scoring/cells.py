@@ -54,24 +54,22 @@ def flatten_lists(column: Iterable[Any]) -> Lists:
     >>> lists.values, lists.lengths.tolist(), lists.is_list.tolist()
     (['a', 'b', 'c'], [2, 0, 1], [True, False, True])
     """
-    values: list[Any] = []
-    lengths = []
-    for cell in column:
-        if isinstance(cell, list | tuple):
-            values += cell
-        elif isinstance(cell, np.ndarray) and cell.ndim == 1:
-            values += _unpack(cell)
-        else:
-            lengths.append(-1)
-            continue
-        lengths.append(len(cell))
-    sizes = np.array(lengths, dtype=np.int64)
-    return Lists(values, np.maximum(sizes, 0), sizes >= 0)
+    unpacked = [_unpack(cell) for cell in column]
+    lists = [values or [] for values in unpacked]
+    return Lists(
+        [value for values in lists for value in values],
+        np.array([len(values) for values in lists], dtype=np.int64),
+        np.array([values is not None for values in unpacked], dtype=bool),
+    )
 
 
-def _unpack(array: NDArray[Any]) -> list[Any]:
-    """Python's values; times are cut to microseconds, as everywhere."""
-    return list(array.astype("datetime64[us]").tolist() if array.dtype.kind == "M" else array.tolist())
+def _unpack(cell: Any) -> list[Any] | None:
+    """Python's values; times are cut to microseconds, as everywhere. None of what is no list."""
+    if isinstance(cell, list | tuple):
+        return list(cell)
+    if isinstance(cell, np.ndarray) and cell.ndim == 1:
+        return list(cell.astype("datetime64[us]").tolist() if cell.dtype.kind == "M" else cell.tolist())
+    return None
 
 
 # ---------------------------------------------------------------- texts
@@ -111,7 +109,7 @@ def read_texts(values: Sequence[Any]) -> Texts:
             shown.append(text)
         texts = pa.array(shown, pa.string())
     is_blank = pc.equal(pc.utf8_trim(texts, " "), "")
-    return Texts(pc.if_else(pc.fill_null(is_blank, False), None, texts), is_text)
+    return Texts(pc.if_else(is_blank, None, texts), is_text)
 
 
 def encode_texts(texts: pa.Array) -> tuple[list[str], NDArray[np.int64]]:
@@ -197,10 +195,8 @@ def read_times(values: Sequence[Any]) -> Times:
         if clock == UNREADABLE:
             times.values[rows], times.clock[rows] = _read_text_times(read_texts(members).texts)
         else:
-            kind = {NAIVE: _MICROS, ZONED: _MICROS_UTC, DAY: pa.date32()}[clock]
-            times.values[rows] = _integers(pa.array(members, kind).cast(_MICROS_UTC if clock == ZONED else _MICROS))
+            times.values[rows] = _integers(pa.array(members, _MICROS))
             times.clock[rows] = clock
-    times.clock[np.abs(times.values) >= LARGEST_POSITION] = UNREADABLE
     return times
 
 
@@ -210,12 +206,12 @@ def _put_in_group(groups: dict[int, tuple[list[int], list[Any]]], index: int, va
         value = value.astype("datetime64[us]").item()
     if isinstance(value, str):
         clock = UNREADABLE
-    elif is_missing(value) or not isinstance(value, dt.date):
-        return
+    elif is_missing(value) or not isinstance(value, dt.date) or value.year > dt.MAXYEAR:
+        return  # pandas has later years, which other readers of a datetime take for early ones
     elif isinstance(value, dt.datetime):
         clock = NAIVE if value.utcoffset() is None else ZONED
     else:
-        clock = DAY
+        value, clock = dt.datetime.combine(value, dt.time()), DAY
     positions, members = groups.setdefault(clock, ([], []))
     positions.append(index)
     members.append(value)
@@ -223,17 +219,17 @@ def _put_in_group(groups: dict[int, tuple[list[int], list[Any]]], index: int, va
 
 def _read_text_times(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     """(texts,) microseconds, and what each tells of its zone."""
-    trimmed = pc.utf8_trim(texts, " ")
+    trimmed = pc.fill_null(pc.utf8_trim(texts, " "), "")
     micros, clock = np.zeros(len(texts), np.int64), np.full(len(texts), UNREADABLE, np.int8)
     is_day = pc.equal(pc.utf8_length(trimmed), _DAY_LENGTH)
     whole = pc.replace_substring_regex(pc.replace_substring(trimmed, ",", "."), r"(\.\d{6})\d+", r"\1")
     for pattern, kind, value in ((TIME_PATTERN, _MICROS, NAIVE), (TIME_PATTERN + OFFSET_PATTERN, _MICROS_UTC, ZONED)):
-        index = np.flatnonzero(pc.fill_null(pc.match_substring_regex(trimmed, f"^{pattern}$"), False).to_numpy(False))
+        index = np.flatnonzero(pc.match_substring_regex(trimmed, f"^{pattern}$").to_numpy(False))
         if len(index):
             parsed = _parse(whole.take(pa.array(index)), kind)
             micros[index] = _integers(parsed)
             clock[index] = np.where(parsed.is_null().to_numpy(False), UNREADABLE, value)
-    clock[(clock == NAIVE) & pc.fill_null(is_day, False).to_numpy(False)] = DAY
+    clock[(clock == NAIVE) & is_day.to_numpy(False)] = DAY
     return micros, clock
 
 

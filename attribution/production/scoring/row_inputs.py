@@ -133,19 +133,19 @@ def _describe(value: Any, problem: str) -> str:
 def _read_lists(scorer: Scorer, rows: pd.DataFrame, errors: _Errors) -> dict[str, Lists]:
     """Columns of lists by name; rows whose lists do not fit each other are refused and have empty ones."""
     columns = {name: list(rows[name]) for name in ("channel", "touched_at", *needed_lists(scorer))}
-    sizes = [len(cell) if hasattr(cell, "__len__") else 0 for cell in columns["channel"]]
+    lists = {name: flatten_lists(cells) for name, cells in columns.items()}
     for name in optional_lists(scorer):
         if name in rows.columns:
             # A null stands for a list of nulls: Spark hands over such columns where it has none.
-            cells = zip(rows[name], sizes, strict=True)
+            cells = zip(rows[name], lists["channel"].lengths.tolist(), strict=True)
             columns[name] = [cell if hasattr(cell, "__len__") else [None] * size for cell, size in cells]
-    lists = {name: flatten_lists(cells) for name, cells in columns.items()}
+            lists[name] = flatten_lists(columns[name])
     fits = np.ones(len(rows), bool)
     for name, of_rows in lists.items():
         for row in np.flatnonzero(~of_rows.is_list).tolist():
             cell = "null" if is_missing(columns[name][row]) else repr(columns[name][row])[:_LONGEST]
             errors.refuse([row], f"{name} must be a list, with a value for each touchpoint, or []; given: {cell}")
-        differs = of_rows.is_list & lists["channel"].is_list & (of_rows.lengths != lists["channel"].lengths)
+        differs = of_rows.lengths != lists["channel"].lengths
         for row in np.flatnonzero(differs).tolist():
             counts = f"{of_rows.lengths[row]} and {lists['channel'].lengths[row]} values"
             errors.refuse([row], f"the lists {name} and channel have {counts}; both need one for each touchpoint")
@@ -167,22 +167,24 @@ def _check_channels(scorer: Scorer, channels: pa.Array, offsets: NDArray[np.int6
             problems[name] = f"has a name that is reserved: {name!r}"
         elif scorer.unknown_channels == "refuse":
             problems[name] = f"is unknown to the model, which refuses such channels: {name!r}"
-    is_bad = np.array([*(name in problems for name in names), True])[codes]
-    for position in np.flatnonzero(is_bad).tolist():
-        problem = "is missing" if codes[position] < 0 else problems[names[codes[position]]]
-        errors.refuse_touchpoint("channel", offsets, position, problem)
+    by_code = [*(problems.get(name) for name in names), "is missing"]
+    for position, code in enumerate(codes.tolist()):
+        if problem := by_code[code]:
+            errors.refuse_touchpoint("channel", offsets, position, problem)
 
 
 def _check_zones(
     trained: bool | None, owner: NDArray[np.int64], touched: Times, converted: Times, errors: _Errors
 ) -> None:
     """Refuse rows whose times tell something else of their zone than those in training, or not all the same."""
-    clocks = np.zeros((len(converted.clock), UNREADABLE + 1), bool)
-    clocks[owner, touched.clock] = True
+
+    def touched_by(clock: int) -> NDArray[np.bool_]:
+        """(rows,) whether a touchpoint tells this of its zone."""
+        return np.isin(np.arange(len(converted.clock)), owner[touched.clock == clock])
+
     # Beside times with an offset a day is a time without one; alone it tells nothing.
-    is_naive = clocks[:, NAIVE] | (clocks[:, DAY] & clocks[:, ZONED])
-    is_naive |= converted.clock == NAIVE
-    has_zone = clocks[:, ZONED] | (converted.clock == ZONED)
+    is_naive = touched_by(NAIVE) | (touched_by(DAY) & touched_by(ZONED)) | (converted.clock == NAIVE)
+    has_zone = touched_by(ZONED) | (converted.clock == ZONED)
     if trained is None:
         reason = "some times have an offset, such as Z or +02:00, and some have none: give all of them one, or none"
         errors.refuse(np.flatnonzero(is_naive & has_zone).tolist(), reason)

@@ -138,8 +138,7 @@ def _allocate(scorer: Scorer, inputs: RowInputs, is_scored: NDArray[np.bool_]) -
     position = position if stays is None else position[stays]
     applied = AppliedModel.of(scorer.state, refinement.channels, scorer.unknown_channels)
     flattened, shares, baseline, _ = allocate(applied, chunk)
-    counts = chunk.lengths > 0
-    allocated.credit[gather_slices(position, chunk.start[counts], chunk.stop[counts])] = shares
+    allocated.credit[gather_slices(position, chunk.start, chunk.stop)] = shares
     allocated.is_attributed[flattened.conversion] = True
     if baseline is not None:
         allocated.baseline[flattened.conversion] = baseline

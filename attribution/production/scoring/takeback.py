@@ -201,7 +201,7 @@ class TakeBack:
     def _left_out(self) -> dict[int, set[str]]:
         span, converted = self.news.conversions, self.news.current.conversions
         beside = [day for day in converted if day not in span]
-        if not beside or not (self.published.paths or self._outdated_before):
+        if not beside:
             return {}
         rows = self._arrivals(beside)
         inside = [self.published.of(day) for day in self.news.changed("conversions") if day in span]

@@ -49,6 +49,10 @@ def test_a_row_further_away_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="touchpoint of customer 'c0' at 1970-01-01 12:00:00"):
         check_gaps(*log(["1970-01-01", "2024-01-02"], ["2024-01-02"]), MAX_GAP_DAYS)
     assert MAX_GAP_DAYS == 400
+    with pytest.raises(
+        InputError, match="conversion 'o0' at 2024-02-01 12:00:00; touchpoint of customer 'c0' at 2024-01-01"
+    ):
+        check_gaps(*log(["2024-01-01"], ["2024-02-01"]), 30)
 
 
 def test_of_many_far_rows_the_first_five_are_named() -> None:
@@ -61,3 +65,13 @@ def test_of_many_far_rows_the_first_five_are_named() -> None:
     with pytest.raises(InputError) as fewer:
         check_gaps(*log(["2024-01-01", "2024-01-02"], years[:5]), 300)
     assert " …" not in str(fewer.value)
+
+
+def test_conversions_without_an_id_are_named_by_their_customer() -> None:
+    touchpoints = pd.DataFrame({"customer_id": ["c"], "touched_at": ["2024-01-01 12:00"], "channel": "mail"})
+    conversions = pd.DataFrame({"customer_id": ["d"], "converted_at": ["2024-02-01 12:00"]})
+    days = ({day_number("2024-01-01"): "1-1@0-0"}, {day_number("2024-02-01"): "1-1@0-0"})
+    with pytest.raises(
+        InputError, match="conversion of customer 'd' at 2024-02-01 12:00:00; touchpoint of customer 'c'"
+    ):
+        check_gaps(at.load_sources(touchpoints, conversions), *days, 30)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -10,9 +14,11 @@ import pytest
 import attribution as at
 from attribution.models.saved import Definition, Scorer, Training
 from attribution.production.scoring.days import FAR, Reach, day_name
-from attribution.production.scoring.in_effect import VersionRecord, VersionsInEffect
+from attribution.production.scoring.in_effect import VersionRecord, VersionsInEffect, digest_reading
 from attribution.production.scoring.row_columns import example_rows, explain_columns, known_channels
 from attribution.production.versions import Promotion, Timeline
+from attribution.schema.experiment import JourneyOptions
+from tests.production.scoring.askers import asker
 
 OLD = VersionRecord("s1", "zero", "these tables", Reach(2, closes=True), ("order",))
 NEW = VersionRecord("s2", "refuse", "other tables", Reach(5, closes=False), ("lead", "order"))
@@ -83,6 +89,61 @@ def test_an_alias_that_was_only_ever_moved_by_hand_is_on_all_days() -> None:
     only = versions(timeline=Timeline((Promotion(None, "2"),), is_by_hand=True))
     seen = [{"from": day_name(17), "version": "2", "model_version": "s2"}]
     assert only.continued(seen).timeline.promotions == (Promotion(-FAR, "2"),)
+
+
+def test_each_version_is_loaded_once_and_when_it_is_needed() -> None:
+    loaded = []
+
+    def load(version: str) -> Scorer:
+        loaded.append(version)
+        return asker(policy="refuse")
+
+    both = VersionsInEffect(FROM_TEN, load)
+    assert loaded == []
+    assert both.newest is both.newest
+    assert loaded == ["2"]
+    groups = both.by_version([11, 9, 10, 8])
+    assert [(scorer is both.newest, days) for scorer, days in groups] == [(False, [8, 9]), (True, [10, 11])]
+    assert loaded == ["2", "1"]
+    assert both.is_registered
+    assert not VersionsInEffect.of(asker()).is_registered
+
+
+# ------------------------------------------------------------ what is known of a version without loading it
+
+
+@pytest.mark.parametrize("kinds", [None, ("lead", "order")])
+def test_a_record_tells_what_its_scorer_does(kinds: tuple[str, ...] | None) -> None:
+    scorer = asker(policy="refuse", lookback_days=2.5, conversions="cumulative", conversion_kinds=kinds)
+    record = VersionRecord("s3", "refuse", digest_reading(scorer), Reach(3, closes=False), kinds)
+    assert VersionRecord.of(scorer) == record
+    journeys = scorer.definition.journeys.model_dump(mode="json", exclude_defaults=True)
+    parameters = {"journeys": journeys, "unknown_channels": "refuse", "reading": record.reading}
+    tags = {"attribution.scorer_version": "s3", "attribution.parameters": json.dumps(parameters)}
+    assert VersionRecord.read(tags) == record
+    assert VersionRecord.read({**tags, "attribution.parameters": "{}"}) is None
+    assert VersionRecord.read({}) is None
+
+
+def test_what_decides_how_tables_are_read_has_a_digest() -> None:
+    def digest(**changed: Any) -> str:
+        definition = asker().definition
+        assert definition.training is not None
+        training = replace(definition.training, currency=changed.pop("currency", None))
+        return digest_reading(
+            cast(Scorer, SimpleNamespace(definition=replace(definition, training=training, **changed)))
+        )
+
+    def of(content: list[Any]) -> str:
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    plain = [{}, {}, "channel", None]
+    assert digest() == of(plain)
+    assert digest(grain="campaign") == of([{}, {}, "campaign", None])
+    assert digest(currency="EUR", rates={"USD": 0.9}) == of([*plain, "EUR", {"USD": 0.9}])
+    visits = JourneyOptions(visit_gap_minutes=30.0, visit_source="last_non_direct", visit_lookback_days=1.5)
+    assert visits.visits is not None
+    assert digest(journeys=visits) == of([*plain, visits.visits.model_dump(exclude_defaults=True)])
 
 
 # ------------------------------------------------------------ rows to ask with
