@@ -58,8 +58,9 @@ class AdditiveHazard(AttributionModel):
     day, and of what each touchpoint so far still adds. What a touchpoint adds fades with a half-life; several are
     weighed by how well they explain the data. The credit of a channel is what its touchpoints added over all time at
     risk. It is less than the conversions observed, the rest is ``(baseline)``; it may be negative, and is reported as
-    it is. Journeys, lookback windows and what options leave out of journeys do not matter: touchpoints are read as they
-    were logged.
+    it is. Where further touchpoints do less and less, it is too low: what one more adds is taken for what all added.
+    Journeys, lookback windows and what options leave out of journeys do not matter: touchpoints are read as they were
+    logged.
 
     **Who is at risk.** Customers who were never touched belong to those at risk. Give them as the ``customers`` table,
     or their number: without, a customer is at risk from the first credited touchpoint on, which is right where
