@@ -52,6 +52,15 @@ class Calibration:
     incremental : one row per channel, by name; see `INCREMENTAL`
     models : what was assumed of each model, and how much it counts; see `CALIBRATION_MODELS`
     tests : each test against all else; see `CALIBRATION_TESTS`
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> credits = pd.DataFrame({"model": "linear", "channel": ["display", "mail"], "conversions": [200.0, 100.0],
+    ...                         "participants": [500, 300]})
+    >>> calibration = at.calibrate(credits)
+    >>> calibration.models["weight"].tolist(), calibration.draws.shape, len(calibration.tests)
+    ([1.0], (1024, 2), 0)
     """
 
     incremental: pd.DataFrame
@@ -66,7 +75,11 @@ class Calibration:
 
         Multiplied by value ÷ mean they are draws of value.
         """
-        return pd.DataFrame(draw_effects(self._posterior, self._size), columns=list(self.incremental["channel"]))
+        return self.draw(self._size)
+
+    def draw(self, size: int) -> pd.DataFrame:
+        """As many joint draws as wanted, whatever the options said."""
+        return pd.DataFrame(draw_effects(self._posterior, size), columns=list(self.incremental["channel"]))
 
 
 @check_arguments
