@@ -46,8 +46,6 @@ class CalibrationOptions(Settings):
     ----------
     level : float
         Probability that an effect lies in its interval.
-    draws : int
-        Joint draws of the effects of all channels: a power of two.
     assumptions : mapping of a model to a mapping
         What is assumed of its credit before any test, where it is not what the package assumes: some of ``log_share``,
         ``client_spread``, ``channel_spread`` and ``nothing``, or all of them for a model that the package does not
@@ -61,15 +59,7 @@ class CalibrationOptions(Settings):
     """
 
     level: Annotated[Number, Field(gt=0, lt=1)] = 0.9
-    draws: Annotated[int, Field(ge=256, le=16384, strict=True)] = 1024
     assumptions: dict[str, CausedShare] = Field(default_factory=dict)
-
-    @field_validator("draws")
-    @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        if value & (value - 1):
-            raise ValueError("must be a power of two, such as 1024: only then points cover everything evenly")
-        return value
 
     @field_validator("assumptions", mode="before")
     @classmethod

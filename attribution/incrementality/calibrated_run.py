@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,11 +71,13 @@ def calibrate_run(
     readings : of lift tests, as `calibrate` takes them
     """
     options = context.experiment.options(CALIBRATION, CalibrationOptions)
-    if options is None:
+    if options is None and readings is None:
         return None
     last_touch, participants = _read(context.models, context.journeys)
-    experts = expert_credits(last_touch, context.models, context.journeys, resamples).join(participants, on="channel")
-    channels, terms = list(dict.fromkeys(experts["channel"])), context.terms
+    terms = context.terms
+    paid = {name for name, amount in terms.costs.direct.items() if amount}
+    experts = expert_credits(last_touch, context.models, paid, resamples).join(participants, on="channel")
+    channels = list(dict.fromkeys(experts["channel"]))
     credited = experts["conversions"].to_numpy()[: len(channels)]
     spend = terms.costs.spend(terms.options.cost_basis, channels, credited)
     experts["spend"] = experts["channel"].map(dict(zip(channels, spend, strict=True)))
@@ -89,7 +91,7 @@ def calibrate_run(
 def expert_credits(
     last_touch: LastTouch,
     models: Sequence[AttributionModel],
-    journeys: Journeys,
+    paid: Collection[str],
     resamples: Resamples | None = None,
 ) -> pd.DataFrame:
     """Credit of the channels that money is spent on, as each expert says; last touch first.
@@ -97,22 +99,21 @@ def expert_credits(
     Parameters
     ----------
     last_touch, models : fitted
-    journeys : what they were fitted on
+    paid : channels that money is spent on; a hazard knows for itself which are
     resamples : of the models, for ``conversions_high``
     """
     hazard = next((model for model in models if isinstance(model, AdditiveHazard)), None)
-    credited = pd.Series(last_touch.credit_.conversions[:-1], index=list(journeys.channels))
+    credited = pd.Series(last_touch.credit_.conversions[:-1], index=list(last_touch.channels_))
     if hazard is None:
-        paid = [name for name in journeys.channels if name in set(journeys.paid_channels())]
-        chosen = credited.loc[paid] if paid else credited
-        return _rows(LAST_TOUCH, chosen)
+        is_paid = credited.index.isin(list(paid))
+        return _rows(LAST_TOUCH, credited[is_paid] if is_paid.any() else credited)
     # As many unpaid channels are needed to correct what it says.
     table = hazard.assignment_.set_index("channel")
     parts = [_rows(LAST_TOUCH, credited.loc[table.index]), _rows(CAUSED, table["plain"])]
     if resamples is not None:
         every = (getattr(resamples, kind)[hazard.label] for kind in ("draws", "estimates", "jackknife"))
         high = resamples.interval(*(sample.channels.conversions for sample in every))[1]
-        by_channel = pd.Series(high, index=list(journeys.channels))
+        by_channel = pd.Series(high, index=credited.index)
         parts[1]["conversions_high"] = by_channel.loc[table.index].where(table["is_known"]).to_numpy()
     if len(hazard.setting_.design.unpaid) >= 2:
         parts.append(_rows(CORRECTED, table["corrected"].fillna(table["published"])))

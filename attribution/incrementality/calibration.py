@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -38,6 +37,8 @@ MOST_OF_LAST_TOUCH = 1.35
 SURPRISING = 0.01
 """A test contradicts the rest where so few measurements would lie as far off, on its side."""
 
+MOST_DRAWS = 1 << 17
+
 _CREDITS = ("model", "channel", "conversions", "participants")
 _READINGS = ("test", "channel", "effect", "standard_error")
 _OF_CHANNEL = ("participants", "mean_value", "spend")
@@ -59,26 +60,24 @@ class Calibration:
     >>> credits = pd.DataFrame({"model": "linear", "channel": ["display", "mail"], "conversions": [200.0, 100.0],
     ...                         "participants": [500, 300]})
     >>> calibration = at.calibrate(credits)
-    >>> calibration.models["weight"].tolist(), calibration.draws.shape, len(calibration.tests)
-    ([1.0], (1024, 2), 0)
+    >>> calibration.models["weight"].tolist(), calibration.draw(512).shape, len(calibration.tests)
+    ([1.0], (512, 2), 0)
     """
 
     incremental: pd.DataFrame
     models: pd.DataFrame
     tests: pd.DataFrame
     _posterior: kernel.Posterior
-    _size: int
 
-    @cached_property
-    def draws(self) -> pd.DataFrame:
+    @check_arguments
+    def draw(self, size: int = 1024) -> pd.DataFrame:
         """Joint draws of what channels caused: a row per draw, a column per channel, in the order of ``incremental``.
 
+        They follow from no seed: ``size`` points that cover all that is possible evenly, best with a power of two.
         Multiplied by value ÷ mean they are draws of value.
         """
-        return self.draw(self._size)
-
-    def draw(self, size: int) -> pd.DataFrame:
-        """As many joint draws as wanted, whatever the options said."""
+        if not 1 <= size <= MOST_DRAWS:
+            raise InputError("Calibration.draw: size is not possible", given=size, allowed=f"1 to {MOST_DRAWS:,}")
         return pd.DataFrame(draw_effects(self._posterior, size), columns=list(self.incremental["channel"]))
 
 
@@ -98,8 +97,7 @@ def calibrate(
     allows. A test of one channel says little of others. Several models are averaged by how well they foretell
     the tests.
 
-    Nothing is drawn at random but ``draws``, and these depend on no seed: the same input gives the same numbers, in
-    whatever order its rows are.
+    Nothing is drawn at random: the same input gives the same numbers, in whatever order its rows are.
 
     Parameters
     ----------
@@ -110,13 +108,14 @@ def calibrate(
     readings : one row per test, of the period of ``credits``: ``test``, ``channel``, ``effect`` in conversions and its
         ``standard_error``; a negative effect is fine. The table ``lift_readings`` will do: of it, effects are taken as
         they are in the period of the log, and of conversions, from tests that calibrate
-    options : level of intervals, number of draws, and what is assumed; see `CalibrationOptions`
+    options : level of intervals, and what is assumed; see `CalibrationOptions`
     margin : share of value that is left to pay for spend
 
     Returns
     -------
     Calibration
-        ``incremental``, ``models``, ``tests`` and ``draws``. Means add up; a median is what is typical of one channel.
+        ``incremental``, ``models`` and ``tests``, and joint draws. Means add up; a median is what is typical of one
+        channel.
 
     Raises
     ------
@@ -151,7 +150,6 @@ def calibrate(
         pd.DataFrame(of_models | assumed._asdict())[list(CALIBRATION_MODELS.column_names)],
         _against_rest(posterior, tests),
         posterior,
-        options.draws,
     )
 
 
@@ -189,8 +187,10 @@ def _read_readings(readings: pd.DataFrame | None, channels: list[str]) -> pd.Dat
         readings = pd.DataFrame({name: pd.Series(dtype=float) for name in _READINGS})
     check_columns("calibrate", "readings", readings, _READINGS)
     if "calibrates" in readings:
-        readings = readings[readings["calibrates"].astype(bool) & (readings["measure"] == "conversions")]
+        readings = readings[readings["calibrates"].astype(bool)]
         readings = readings.assign(effect=readings["period_effect"], standard_error=readings["period_standard_error"])
+    if "measure" in readings:
+        readings = readings[readings["measure"] == "conversions"]
     _check_once("readings", readings, ["test", "channel"])
     for name in readings["channel"]:
         if name not in channels:

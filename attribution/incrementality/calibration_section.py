@@ -39,8 +39,7 @@ class CalibrationSection(Section):
                 hint="leave the transform or calibration out",
             )
         options = experiment.options(self.name, CalibrationOptions)
-        assert options is not None
-        for model in options.assumptions:
+        for model in () if options is None else options.assumptions:
             if model not in EXPERTS:
                 raise InputError(
                     f"calibration.assumptions names {model!r}, whose credit a run does not calibrate",
@@ -68,13 +67,13 @@ class CalibrationSection(Section):
             "what cannot be trusted"
         )
         example = None if contradicting.empty else contradicting["test"].iloc[0]
-        none = "without a lift test, what channels caused rests on assumptions: test the channel with most spend first"
-        tested = Finding(
-            "lift_tests", "credit", "pass", len(tests), None, None, "lift tests that credit is calibrated by"
+        rests_on = (
+            "without a lift test, what channels caused rests on assumptions: test the channel with most spend first"
+            if tests.empty
+            else "lift tests that credit is calibrated by"
         )
-        untested = Finding("lift_tests", "credit", "pass", 0, None, None, none)
         return [
-            untested if tests.empty else tested,
+            Finding("calibration", "credit", "pass", len(tests), None, None, rests_on),
             count_finding(
                 "contradicting_tests", "credit", len(contradicting), message, total=len(tests), example=example
             ),
@@ -96,7 +95,7 @@ class CalibrationSection(Section):
         return {
             **metrics,
             **{f"calibration_weight/{name}": float(weight) for name, weight in weights},
-            "lift_tests": float(len(tests)),
+            "calibrating_tests": float(len(tests)),
             "contradicting_tests": float(tests[contradicts].sum()),
         }
 

@@ -114,10 +114,11 @@ def test_at_most_needs_no_assumption() -> None:
 
 
 def test_draws_hang_together_with_means() -> None:
-    calibration = at.calibrate(credits_of(), reading(), at.CalibrationOptions(draws=2048))
-    assert list(calibration.draws.columns) == list(CHANNELS)
-    assert calibration.draws.shape == (2048, 3)
-    np.testing.assert_allclose(calibration.draws.mean(), calibration.incremental["mean"], rtol=5e-3)
+    calibration = at.calibrate(credits_of(), reading())
+    draws = calibration.draw(2048)
+    assert list(draws.columns) == list(CHANNELS)
+    assert (len(draws), len(calibration.draw())) == (2048, 1024)
+    np.testing.assert_allclose(draws.mean(), calibration.incremental["mean"], rtol=5e-3)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -128,7 +129,8 @@ def test_the_order_of_rows_does_not_matter() -> None:
     one = at.calibrate(both, tests)
     for seed in range(3):
         shuffled = at.calibrate(both.sample(frac=1, random_state=seed), tests.sample(frac=1, random_state=seed))
-        for name in ("incremental", "models", "tests", "draws"):
+        pd.testing.assert_frame_equal(one.draw(256), shuffled.draw(256), check_exact=True)
+        for name in ("incremental", "models", "tests"):
             pd.testing.assert_frame_equal(getattr(one, name), getattr(shuffled, name), check_exact=True)
 
 
@@ -174,8 +176,6 @@ def test_some_of_what_is_assumed_may_be_changed() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"draws": 1000}, "power of two"),
-        ({"draws": 128}, "draws"),
         ({"level": 1.0}, "level"),
         ({"assumptions": {"own": {"nothing": 0.5}}}, "own"),
         ({"assumptions": {"markov": {"nothing": 1.0}}}, "nothing"),
@@ -227,6 +227,12 @@ def test_credits_that_cannot_be_read_are_refused(credit: pd.DataFrame, says: str
 def test_readings_that_cannot_be_read_are_refused(tests: pd.DataFrame, says: str) -> None:
     with pytest.raises(at.InputError, match=says):
         at.calibrate(credits_of(), tests)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1 << 20, 1.5, "many"])
+def test_draws_are_a_number_of_them(size: object) -> None:
+    with pytest.raises(at.InputError, match="size"):
+        at.calibrate(credits_of()).draw(size)
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, 1.5, float("nan")])
