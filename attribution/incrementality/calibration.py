@@ -53,6 +53,7 @@ class Calibration:
     incremental : one row per channel, by name; see `INCREMENTAL`
     models : what was assumed of each model, and how much it counts; see `CALIBRATION_MODELS`
     tests : each test against all else; see `CALIBRATION_TESTS`
+    posterior : what all of them are read from
 
     Examples
     --------
@@ -67,7 +68,7 @@ class Calibration:
     incremental: pd.DataFrame
     models: pd.DataFrame
     tests: pd.DataFrame
-    _posterior: kernel.Posterior
+    posterior: kernel.Posterior
 
     @check_arguments
     def draw(self, size: int = 1024) -> pd.DataFrame:
@@ -78,7 +79,7 @@ class Calibration:
         """
         if not 1 <= size <= MOST_DRAWS:
             raise InputError("Calibration.draw: size is not possible", given=size, allowed=f"1 to {MOST_DRAWS:,}")
-        return pd.DataFrame(draw_effects(self._posterior, size), columns=list(self.incremental["channel"]))
+        return pd.DataFrame(draw_effects(self.posterior, size), columns=list(self.incremental["channel"]))
 
 
 @check_arguments

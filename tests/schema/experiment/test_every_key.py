@@ -339,7 +339,6 @@ CHANGES: dict[str, tuple[Change, Change]] = {
     "FunnelOptions.recent_days": (FUNNEL, {"funnel.recent_days": 20.0}),
     "FunnelOptions.level": (FUNNEL, {"funnel.level": 0.5}),
     "CalibrationOptions.level": (CALIBRATION, {"calibration.level": 0.5}),
-    "CalibrationOptions.assumptions": (CALIBRATION, {"calibration.assumptions": {"last_touch": {"nothing": 0.5}}}),
     **{
         f"CausedShare.{term}": (CALIBRATION, {f"calibration.assumptions.last_touch.{term}": 0.3})
         for term in ("log_share", "client_spread", "channel_spread", "nothing")
