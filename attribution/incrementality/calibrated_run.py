@@ -125,7 +125,7 @@ def extend_resamples(resamples: Resamples, calibrated: CalibratedRun) -> Resampl
     rows = calibrated.credit.set_index("channel")[["conversions", "value"]]
     means = rows.loc[list(resamples.channels)].to_numpy().T[:, None]
     effects = calibrated.calibration.draw(resamples.options.draws)
-    drawn = effects.reindex(columns=list(resamples.channels), fill_value=0.0).to_numpy()
+    draws = effects.reindex(columns=list(resamples.channels), fill_value=0.0).to_numpy()
     average = np.divide(means[1], means[0], out=np.zeros_like(means[0]), where=means[0] > 0)
 
     def sample(conversions: Floats) -> Sample:
@@ -139,7 +139,7 @@ def extend_resamples(resamples: Resamples, calibrated: CalibratedRun) -> Resampl
         resamples,
         labels=(*resamples.labels, CALIBRATED),
         estimates={**resamples.estimates, CALIBRATED: sample(means[0])},
-        draws={**resamples.draws, CALIBRATED: sample(drawn)},
+        draws={**resamples.draws, CALIBRATED: sample(draws)},
         jackknife={**resamples.jackknife, CALIBRATED: sample(left_out)},
     )
 

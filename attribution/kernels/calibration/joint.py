@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.special import softmax
-from scipy.stats import qmc
 
 from attribution.kernels.calibration.posterior import STEP, Posterior
 
@@ -24,6 +23,8 @@ def draw_effects(posterior: Posterior, size: int) -> Floats:
     posterior : as `attribution.kernels.calibration.posterior.calibrate` gives it
     size : a power of two covers the unit cube best
     """
+    from scipy.stats import qmc  # takes long to load
+
     points = qmc.Sobol(1 + len(posterior.support), scramble=False).fast_forward(1).random(size)
     shares = [
         weight * softmax(base.log_shifts) for weight, base in zip(posterior.weights, posterior.bases, strict=True)
