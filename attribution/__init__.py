@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from attribution.errors import LawError as LawError
     from attribution.errors import TrackingError as TrackingError
     from attribution.errors import UnavailableError as UnavailableError
+    from attribution.incrementality.assumptions import CalibrationOptions as CalibrationOptions
+    from attribution.incrementality.calibration import Calibration as Calibration
+    from attribution.incrementality.calibration import calibrate as calibrate
     from attribution.journeys import JourneyChunk as JourneyChunk
     from attribution.journeys import Journeys as Journeys
     from attribution.journeys import Summary as Summary
@@ -96,6 +99,8 @@ _HOMES = {
     "attribution.data.engine": ("DuckDBEngine",),
     "attribution.data.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError", "UnavailableError"),
+    "attribution.incrementality.assumptions": ("CalibrationOptions",),
+    "attribution.incrementality.calibration": ("Calibration", "calibrate"),
     "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
     "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),

@@ -106,6 +106,10 @@ class World:
             output={"journey_credit": True},
         )
         self.outcome = at.run_experiment(self.experiment)
+        self.experts = pd.DataFrame(
+            {"model": "linear", "channel": ["mail"], "conversions": [9.0], "participants": [20]}
+        )
+        self.calibration = at.calibrate(self.experts)
         self.run = at.run_of(self.outcome)
         self.folder = folder / "run"
         self.folder.mkdir()
@@ -139,6 +143,9 @@ class World:
         yield "before_after", Call(at.before_after, {"series": self.series, "measure": "y", "on": dt.date(2024, 2, 15)})
         yield "build_graph", Call(at.build_graph, {"journeys": journeys})
         yield "build_journeys", Call(at.build_journeys, {"sources": sources}, journey)
+        tests = pd.DataFrame({"test": ["spring"], "channel": "mail", "effect": 4.0, "standard_error": 1.0})
+        yield "calibrate", Call(at.calibrate, {"credits": self.experts, "readings": tests})
+        yield "Calibration.draw", Call(self.calibration.draw, {"size": 8})
         yield "check_model", Call(at.check_model, {"model": at.Linear()})
         yield "check_quality", Call(at.check_quality, {"experiment": self.experiment})
         yield "check_targets", Call(at.check_targets, {"targets": self.targets, "run": self.run})
@@ -204,6 +211,7 @@ class World:
 
     def classes(self) -> Iterator[tuple[str, Call]]:
         yield "BudgetOptions", Call(at.BudgetOptions, {})
+        yield "CalibrationOptions", Call(at.CalibrationOptions, {})
         yield "ChannelRules", Call(at.ChannelRules, {})
         yield "Rule", Call(at.Rule, {"channel": "Brand", "campaign": "*brand*"})
         yield "DuckDBEngine", Call(at.DuckDBEngine, {})
@@ -224,7 +232,17 @@ class World:
         ranking = at.compare_rankings(self.returns)
         summary = self.journeys.overview
         chunk = next(iter(self.journeys))
-        for record in (plan, ranking, summary, chunk, self.journeys, self.sources, self.graph, self.credit):
+        for record in (
+            plan,
+            self.calibration,
+            ranking,
+            summary,
+            chunk,
+            self.journeys,
+            self.sources,
+            self.graph,
+            self.credit,
+        ):
             yield type(record).__name__, Call(type(record), _fields_of(record))
         for record in (self.outcome, self.scorer):
             yield type(record).__name__, Call(type(record), _fields_of(record))
@@ -287,6 +305,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 NAMES = [
     *(name for name in at.__all__ if name != "__version__"),
+    "Calibration.draw",
     "Journeys.total",
     "Journeys.read",
     "JourneyGraph.write_graphml",

@@ -137,7 +137,10 @@ class Credit:
             if not hasattr(model, "credit_"):
                 raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
         check_labels(models)
-        return cls(tuple(models), pd.concat([_rows(model) for model in models], ignore_index=True))
+        return cls(
+            tuple(models),
+            pd.concat([credit_rows(model.label, model.estimand, model.credit_) for model in models], ignore_index=True),
+        )
 
 
 def check_labels(models: Sequence[Model]) -> None:
@@ -152,13 +155,14 @@ def check_labels(models: Sequence[Model]) -> None:
             )
 
 
-def _rows(model: Model) -> pd.DataFrame:
-    rows = model.credit_.to_frame()
-    rows["model"], rows["estimand"] = model.label, model.estimand
-    shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
+def credit_rows(label: str, estimand: str, totals: ChannelTotals) -> pd.DataFrame:
+    """The rows of one model in the ``credit`` table."""
+    rows = totals.to_frame()
+    rows["model"], rows["estimand"] = label, estimand
+    shared = rows["conversions"].clip(lower=0) if totals.negative_is_zero else rows["conversions"]
     has_shares = bool((shared >= 0).all())  # of nothing at all there are none either: 0 / 0 is null
     rows["share"] = shared / shared.sum() if has_shares else np.nan
-    rows["is_known"] = model.credit_.known_rows()
+    rows["is_known"] = totals.known_rows()
     return rows.reindex(columns=list(CREDIT.column_names))
 
 

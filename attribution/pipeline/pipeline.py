@@ -10,6 +10,13 @@ import pandas as pd
 from attribution.arguments import check_arguments
 from attribution.data.engine import Engine
 from attribution.data.loading import content_digest, quality_table
+from attribution.incrementality.calibrated_run import (
+    CALIBRATION,
+    calibrate_run,
+    extend_resamples,
+    extend_worth,
+    fill_calibrated_returns,
+)
 from attribution.journeys import journeys_of
 from attribution.models.chance import with_chance
 from attribution.models.credit import Credit
@@ -154,15 +161,24 @@ def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, 
     credit = Credit.of(models).table
     if overview.chance is not None:
         credit = with_chance(credit, overview.chance)
-    worth = read_worth(journeys, models, context.sources, terms, resamples=overview.resamples)
+    resamples = overview.resamples
+    worth = read_worth(journeys, models, context.sources, terms, resamples=resamples)
+    calibrated = calibrate_run(context, credit, worth=worth, resamples=resamples)
+    if calibrated is not None:
+        context.memory[CALIBRATION] = calibrated
+        resamples = None if resamples is None else extend_resamples(resamples, calibrated)
+        worth = None if worth is None else extend_worth(worth, credit, calibrated, resamples)
+        credit = pd.concat([credit, calibrated.credit], ignore_index=True)
     with_all_worth = credit_of_channels(with_worth(credit, worth), journeys, terms)
     returns = returns_table(with_all_worth, terms)
     ranking = compare_rankings(returns)
     draws = None
-    if overview.resamples is not None:
-        draws = sample_measures(overview.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
+    if resamples is not None:
+        draws = sample_measures(resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
         credit = fill_credit(credit, draws, models, overview.chance)
         returns = fill_returns(returns, draws)
+    if calibrated is not None:
+        returns = fill_calibrated_returns(returns, with_all_worth, terms)
     made = replace(
         context,
         credit=credit,

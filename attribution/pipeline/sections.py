@@ -19,6 +19,7 @@ from attribution.decisions.budget.budget_section import BudgetSection
 from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
 from attribution.decisions.funnel.funnel_section import FunnelSection
 from attribution.errors import AttributionError, InputError, did_you_mean
+from attribution.incrementality.calibration_section import CalibrationSection
 from attribution.incrementality.caused_section import CausedSection
 from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
 from attribution.returns.returns_section import ReturnsSection
@@ -39,6 +40,7 @@ SHIPPED: tuple[type[Section], ...] = (
     DataSection,
     ReturnsSection,
     CausedSection,
+    CalibrationSection,
     JourneysSection,
     DisagreementSection,
     FunnelSection,

@@ -28,7 +28,7 @@ CREDIT = Table(
         null(
             "conversions_low",
             "number",
-            "lower end of the interval; null without resampling; it covers no bias",
+            "lower end of the interval; null without resampling, but for what is calibrated; it covers no bias",
         ),
         null("conversions_high", "number", "upper end of the interval; null without resampling"),
         null("value_low", "number", "lower end of the interval; null without resampling and for what is no channel"),

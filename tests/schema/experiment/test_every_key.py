@@ -194,6 +194,7 @@ FUNNEL = {
     "tables": tables(*EVENTS, "stages"),
     "funnel": {"stages": ["lead", "won"], "lost": ["lost"], "break_days": 4, "recent_days": 10},
 }
+CALIBRATION: dict[str, Any] = {"calibration": {}}
 BUDGET = {"budget": {"total": 1000.0}}
 LIFETIME = {
     "returns.margin": 0.5,
@@ -337,6 +338,11 @@ CHANGES: dict[str, tuple[Change, Change]] = {
     "FunnelOptions.break_days": (FUNNEL, {"funnel.break_days": 1.0}),
     "FunnelOptions.recent_days": (FUNNEL, {"funnel.recent_days": 20.0}),
     "FunnelOptions.level": (FUNNEL, {"funnel.level": 0.5}),
+    "CalibrationOptions.level": (CALIBRATION, {"calibration.level": 0.5}),
+    **{
+        f"CausedShare.{term}": (CALIBRATION, {f"calibration.assumptions.last_touch.{term}": 0.3})
+        for term in ("log_share", "client_spread", "channel_spread", "nothing")
+    },
     "BudgetOptions.total": (BUDGET, {"budget.total": 900.0}),
     "BudgetOptions.objective": (BUDGET, {"budget.objective": "conversions"}),
     "BudgetOptions.curve": (BUDGET, {"budget.curve": "log"}),

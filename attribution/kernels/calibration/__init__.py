@@ -1,0 +1,1 @@
+"""What channels caused, by credit and tests together: exact sums over cells, no sampling."""
