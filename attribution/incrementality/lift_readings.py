@@ -2,10 +2,113 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
 import pandas as pd
+
+from attribution.incrementality.lift_declared import LIFT_READINGS
+from attribution.incrementality.lift_tests import REPORTED, DeclaredTest
+from attribution.kernels.incremental.lift_effects import (
+    Estimate,
+    Interval,
+    cost_per_effect,
+    difference_in_regions,
+    difference_of_means,
+    difference_of_rates,
+    effect_of_lift,
+    error_of_interval,
+    interval,
+    lift_of_rates,
+    normal_error,
+    return_on_spend,
+    scale_to_period,
+)
+
+LEVEL = 0.9
+"""Coverage of the intervals of readings."""
+
+DRIFT = 0.3
+"""How much an effect may change from one period to another, as a share of it."""
 
 PERIOD_COLUMNS = ("test", "channel", "estimand", "measure", "effect", "standard_error", "low", "high", "level")
 """What calibration needs of a reading."""
+
+_TEXTS = [column for column in LIFT_READINGS.columns if column.type == "text"]
+_NUMBERS = [column for column in LIFT_READINGS.columns if column.type in ("number", "count")]
+_NO_CALIBRATION = {
+    "on_off": "days on and off were not assigned by chance, so this never calibrates credit",
+    "ab": "compares two variants, so it does not say what a channel caused",
+}
+
+
+@dataclass(frozen=True)
+class LogPeriod:
+    """What the log says of the period that effects are brought to.
+
+    Attributes
+    ----------
+    first, last : its days, inclusive
+    exposed : by channel, customers touched in it; empty where the log has converting customers alone
+    spend : by channel
+    mean_value : of a conversion; NaN without values
+    drift : how much an effect may change from one period to another, as a share of it
+    """
+
+    first: dt.date
+    last: dt.date
+    exposed: Mapping[str, float] = field(default_factory=dict)
+    spend: Mapping[str, float] = field(default_factory=dict)
+    mean_value: float = np.nan
+    drift: float = DRIFT
+
+    @property
+    def days(self) -> int:
+        """How long it is."""
+        return (self.last - self.first).days + 1
+
+    def holds(self, test: DeclaredTest) -> bool:
+        """Whether the test lies in it."""
+        if test.first_day is None or test.outcome_until is None:
+            return True
+        return self.first <= test.first_day and test.outcome_until <= self.last
+
+
+class Measured(NamedTuple):
+    """One measure of a test: its estimate, and what stands beside it in the table."""
+
+    estimate: Estimate
+    columns: Mapping[str, Any] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Scaling(NamedTuple):
+    """What brings an effect to the log's period: a factor, what it is made of, and what it costs in certainty."""
+
+    factor: float
+    by: str
+    spend_ratio: float = 1.0
+    drift: float = 0.0
+
+
+def measure_lift(
+    tests: Sequence[DeclaredTest], log: LogPeriod | None = None, *, level: float = LEVEL
+) -> pd.DataFrame:
+    """The table ``lift_readings``.
+
+    Parameters
+    ----------
+    tests : as `attribution.incrementality.lift_tests.read_lift_tests` gives them
+    log : the period that effects are brought to; without it the columns of the period are null
+    level : coverage of the intervals
+    """
+    rows = [row for test in tests for row in _rows_of(test, log, level)]
+    table = pd.DataFrame(rows, columns=list(LIFT_READINGS.column_names))
+    texts = {c.name: table[c.name].astype(object).where(table[c.name].notna(), None) for c in _TEXTS}
+    return table.assign(**texts).astype({**{c.name: "float64" for c in _NUMBERS}, "calibrates": bool})
 
 
 def period_readings(readings: pd.DataFrame) -> pd.DataFrame:
@@ -24,3 +127,208 @@ def period_readings(readings: pd.DataFrame) -> pd.DataFrame:
     in_test = ["effect", "standard_error", "low", "high"]
     rows = rows.drop(columns=in_test).rename(columns={f"period_{name}": name for name in in_test})
     return rows.sort_values(["test", "measure"], ignore_index=True)[list(PERIOD_COLUMNS)]
+
+
+def scaling_of(test: DeclaredTest, log: LogPeriod) -> Scaling | None:
+    """How a test of a channel is brought to the log's period; None where nothing says how."""
+    if test.first_day is None or test.days is None:
+        return Scaling(1.0, "none")
+    channel = str(test.channel)
+    drift = 0.0 if log.holds(test) and test.campaign is None else log.drift
+    reach = _reach(test)
+    spend = _times(log.spend.get(channel), _spend(test))
+    exposures = _times(log.exposed.get(channel), reach)
+    if np.isfinite(test.scale):
+        return Scaling(test.scale, "given", spend / test.scale if np.isfinite(spend) else 1.0, drift)
+    if np.isfinite(exposures):
+        return Scaling(exposures, "exposures", spend / exposures if np.isfinite(spend) else 1.0, drift)
+    if np.isfinite(spend):
+        return Scaling(spend, "spend", spend * test.days / log.days, drift)
+    if log.holds(test):
+        return Scaling(log.days / test.days, "days", 1.0, drift)
+    return None
+
+
+def _times(now: float | None, then: float) -> float:
+    """How many times as much; NaN where one is not known."""
+    return now / then if now is not None and now > 0 and then > 0 else np.nan
+
+
+def _reach(test: DeclaredTest, segment: str | None = None) -> float:
+    """Customers exposed, had everybody been reachable; NaN where the test does not count them."""
+    if test.design in REPORTED or test.design == "geo":
+        return np.nan
+    arms = test.arms(segment)
+    return float(arms["exposed"][0] * arms["customers"].sum() / arms["customers"][0])
+
+
+def _spend(test: DeclaredTest, segment: str | None = None) -> float:
+    """Spend that had the effect: the test arm's, for all customers that the effect is of; NaN where not given."""
+    if test.design in REPORTED:
+        return float(test.rows["spend"].iloc[0])
+    arms = test.arms(segment)
+    return float(arms["spend"][0] * arms["customers"].sum() / arms["customers"][0])
+
+
+# ---------------------------------------------------------------- one test
+
+
+def _rows_of(test: DeclaredTest, log: LogPeriod | None, level: float) -> list[dict[str, Any]]:
+    scaling = None if log is None or test.design == "ab" else scaling_of(test, log)
+    rows = []
+    for segment in (None, *(test.segments if len(test.segments) > 1 else ())):
+        conversions = _measure(test, segment, level)
+        spend = _spend(test, segment)
+        measures = {"conversions": conversions, "value": _measure_value(test, segment, conversions, log)}
+        for measure, measured in measures.items():
+            if measured is not None:
+                row = _row(test, segment, measure, measured, level) | _ratios(measure, measured, spend, level)
+                if scaling is not None and segment is None:
+                    row |= _in_period(measured.estimate, scaling, level)
+                rows.append(row)
+    return rows
+
+
+def _row(test: DeclaredTest, segment: str | None, measure: str, measured: Measured, level: float) -> dict[str, Any]:
+    estimate = measured.estimate
+    ends = interval(estimate, level)
+    notes = [*measured.notes, *([_NO_CALIBRATION[test.design]] if test.design in _NO_CALIBRATION else [])]
+    return {
+        "test": test.name,
+        "channel": test.channel,
+        "campaign": test.campaign,
+        "what": test.what,
+        "segment": segment,
+        "design": test.design,
+        "estimand": "incremental",
+        "measure": measure,
+        "first_day": None if test.first_day is None else str(test.first_day),
+        "last_day": None if test.outcome_until is None else str(test.outcome_until),
+        **measured.columns,
+        "effect": estimate.effect,
+        "standard_error": estimate.standard_error,
+        "low": ends.low,
+        "high": ends.high,
+        "level": level,
+        "effect_per_day": np.nan if test.days is None else estimate.effect / test.days,
+        "scope": None if test.design == "ab" else "whole" if test.campaign is None else "part",
+        "calibrates": test.design not in _NO_CALIBRATION and segment is None,
+        "note": "; ".join(notes) or None,
+    }
+
+
+def _measure(test: DeclaredTest, segment: str | None, level: float) -> Measured:
+    """Conversions caused."""
+    if test.design in REPORTED:
+        return reported_estimate(test.rows.iloc[0], level)
+    if test.design == "geo":
+        return _geo(test)
+    arms = test.arms(segment)
+    customers, conversions = (arms[name] for name in test.counted)
+    population = _reach(test, segment) if test.compares_exposed else float(customers.sum())
+    estimate = difference_of_rates(conversions, customers, population)
+    notes = []
+    by = _contamination(test, arms)
+    if by != 1:
+        estimate = Estimate(estimate.effect * by, estimate.standard_error * by)
+        notes.append(f"control was exposed, too: the difference is multiplied with {by:.3g}")
+    if test.compares_exposed:
+        notes.append("conversions of customers who are or would be exposed")
+    if test.design == "psa":
+        notes.append("right only if ads of control run at the same placements")
+    lift = lift_of_rates(conversions, customers, level)
+    rates = conversions / customers
+    columns = {
+        "customers": population,
+        "rate_test": rates[0],
+        "rate_control": rates[1],
+        "lift": lift.middle,
+        "lift_low": lift.low,
+        "lift_high": lift.high,
+    }
+    return Measured(estimate, columns, tuple(notes))
+
+
+def reported_estimate(row: pd.Series, level: float) -> Measured:
+    """Conversions caused, as somebody else has measured them."""
+    own_level = LEVEL if pd.isna(row["level"]) else float(row["level"])
+    if pd.notna(row["lift"]):
+        lift = Interval(*(float(row[name]) for name in ("lift", "lift_low", "lift_high")))
+        estimate = effect_of_lift(float(row["conversions"]), lift, own_level)
+        # The interval is given for its own level.
+        same = {"lift": lift.middle} | ({"lift_low": lift.low, "lift_high": lift.high} if own_level == level else {})
+        return Measured(estimate, same)
+    error = row["standard_error"]
+    if pd.isna(error):
+        error = error_of_interval(float(row["low"]), float(row["high"]), own_level)
+    return Measured(Estimate(float(row["effect"]), float(error)))
+
+
+def _geo(test: DeclaredTest) -> Measured:
+    rates = (
+        test.rows.assign(rate=test.rows["conversions"] / test.rows["customers"])
+        .pivot(index="region", columns="phase", values="rate")
+        .sort_index()
+    )
+    arms = test.rows.drop_duplicates("region").set_index("region")["arm"].reindex(rates.index)
+    population = float(test.arms()["customers"].sum())
+    estimate = difference_in_regions(rates["before"], rates["during"], arms == "test", population)
+    note = f"{len(rates)} regions are the units, t with {estimate.degrees:g} degrees of freedom"
+    return Measured(estimate, {"customers": population}, (note,))
+
+
+def _measure_value(
+    test: DeclaredTest, segment: str | None, conversions: Measured, log: LogPeriod | None
+) -> Measured | None:
+    """Value caused: by the values of customers, else conversions × mean value; None where no value is known."""
+    if test.design not in REPORTED:
+        arms = test.arms(segment)
+        customers, counts = (arms[name] for name in test.counted)
+        if np.isfinite(arms["value_sd"]).all():
+            estimate = difference_of_means(arms["value"], arms["value_sd"], customers, conversions.columns["customers"])
+            by = _contamination(test, arms)
+            return Measured(Estimate(estimate.effect * by, estimate.standard_error * by), _population(conversions))
+        mean = float(arms["value"].sum() / counts.sum())
+    else:
+        mean = float(test.rows["value"].iloc[0] / test.rows["conversions"].iloc[0])
+    note = "conversions × their mean value: the interval leaves out how much values vary"
+    if not np.isfinite(mean) and log is not None:
+        mean, note = log.mean_value, f"{note}; the mean is the log's, as the test has no values"
+    if not np.isfinite(mean):
+        return None
+    effect, error, degrees = conversions.estimate
+    return Measured(Estimate(effect * mean, error * abs(mean), degrees), _population(conversions), (note,))
+
+
+def _population(conversions: Measured) -> dict[str, float]:
+    return {"customers": conversions.columns.get("customers", np.nan)}
+
+
+def _contamination(test: DeclaredTest, arms: Mapping[str, Any]) -> float:
+    """What a difference is multiplied with where control was treated, too: it shows in the rest of it alone."""
+    shares = arms["exposed"] / arms["customers"]
+    return 1.0 if test.compares_exposed or not shares[1] > 0 else float(shares[0] / (shares[0] - shares[1]))
+
+
+def _ratios(measure: str, measured: Measured, spend: float, level: float) -> dict[str, float]:
+    """Cost per conversion caused, or value caused per unit of spend; none without spend."""
+    if not spend > 0:
+        return {}
+    name, compute = ("cost_per_incremental", cost_per_effect) if measure == "conversions" else ("iroas", return_on_spend)
+    ratio = compute(spend, interval(measured.estimate, level))
+    return {"spend": spend, name: ratio.middle, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
+
+
+def _in_period(estimate: Estimate, scaling: Scaling, level: float) -> dict[str, Any]:
+    # Calibration takes errors for normal ones: few regions make wide intervals, and so must their error.
+    normal = Estimate(estimate.effect, normal_error(estimate, level))
+    scaled = scale_to_period(normal, scaling.factor, drift=scaling.drift, spend_ratio=scaling.spend_ratio)
+    ends = interval(scaled, level)
+    return {
+        "scale": scaling.factor,
+        "scaled_by": scaling.by,
+        "period_effect": scaled.effect,
+        "period_standard_error": scaled.standard_error,
+        "period_low": ends.low,
+        "period_high": ends.high,
+    }
