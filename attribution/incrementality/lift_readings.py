@@ -16,6 +16,7 @@ from attribution.kernels.incremental.lift_effects import (
     Estimate,
     Interval,
     cost_per_effect,
+    differ_by_chance,
     difference_in_regions,
     difference_of_means,
     difference_of_rates,
@@ -24,6 +25,7 @@ from attribution.kernels.incremental.lift_effects import (
     interval,
     lift_of_rates,
     normal_error,
+    ratio_mismatch,
     return_on_spend,
     scale_to_period,
 )
@@ -34,8 +36,8 @@ LEVEL = 0.9
 DRIFT = 0.3
 """How much an effect may change from one period to another, as a share of it."""
 
-PERIOD_COLUMNS = ("test", "channel", "estimand", "measure", "effect", "standard_error", "low", "high", "level")
-"""What calibration needs of a reading."""
+SEGMENTS_DIFFER = 0.05
+"""Probability below which segments are said to differ."""
 
 _TEXTS = [column for column in LIFT_READINGS.columns if column.type == "text"]
 _NUMBERS = [column for column in LIFT_READINGS.columns if column.type in ("number", "count")]
@@ -51,29 +53,31 @@ class LogPeriod:
 
     Attributes
     ----------
-    first, last : its days, inclusive
+    first, last : its days, inclusive; None where the log has only an order
     exposed : by channel, customers touched in it; empty where the log has converting customers alone
     spend : by channel
     mean_value : of a conversion; NaN without values
     drift : how much an effect may change from one period to another, as a share of it
     """
 
-    first: dt.date
-    last: dt.date
+    first: dt.date | None
+    last: dt.date | None
     exposed: Mapping[str, float] = field(default_factory=dict)
     spend: Mapping[str, float] = field(default_factory=dict)
     mean_value: float = np.nan
     drift: float = DRIFT
 
     @property
-    def days(self) -> int:
-        """How long it is."""
-        return (self.last - self.first).days + 1
+    def days(self) -> float:
+        """How long it is; NaN where that is not known."""
+        return np.nan if self.first is None or self.last is None else float((self.last - self.first).days + 1)
 
     def holds(self, test: DeclaredTest) -> bool:
         """Whether the test lies in it."""
         if test.first_day is None or test.outcome_until is None:
             return True
+        if self.first is None or self.last is None:
+            return False
         return self.first <= test.first_day and test.outcome_until <= self.last
 
 
@@ -111,24 +115,6 @@ def measure_lift(
     return table.assign(**texts).astype({**{c.name: "float64" for c in _NUMBERS}, "calibrates": bool})
 
 
-def period_readings(readings: pd.DataFrame) -> pd.DataFrame:
-    """The readings that credit is calibrated by, brought to the period of the log.
-
-    Parameters
-    ----------
-    readings : the table ``lift_readings`` of a run
-
-    Returns
-    -------
-    DataFrame
-        `PERIOD_COLUMNS`: effects, errors and intervals are those of the log's period. Sorted by test and measure.
-    """
-    rows = readings[readings["calibrates"].astype(bool) & readings["period_standard_error"].notna()]
-    in_test = ["effect", "standard_error", "low", "high"]
-    rows = rows.drop(columns=in_test).rename(columns={f"period_{name}": name for name in in_test})
-    return rows.sort_values(["test", "measure"], ignore_index=True)[list(PERIOD_COLUMNS)]
-
-
 def scaling_of(test: DeclaredTest, log: LogPeriod) -> Scaling | None:
     """How a test of a channel is brought to the log's period; None where nothing says how."""
     if test.first_day is None or test.days is None:
@@ -143,7 +129,8 @@ def scaling_of(test: DeclaredTest, log: LogPeriod) -> Scaling | None:
     if np.isfinite(exposures):
         return Scaling(exposures, "exposures", spend / exposures if np.isfinite(spend) else 1.0, drift)
     if np.isfinite(spend):
-        return Scaling(spend, "spend", spend * test.days / log.days, drift)
+        ratio = spend * test.days / log.days
+        return Scaling(spend, "spend", ratio if np.isfinite(ratio) else 1.0, drift)
     if log.holds(test):
         return Scaling(log.days / test.days, "days", 1.0, drift)
     return None
@@ -212,9 +199,32 @@ def _row(test: DeclaredTest, segment: str | None, measure: str, measured: Measur
         "level": level,
         "effect_per_day": np.nan if test.days is None else estimate.effect / test.days,
         "scope": None if test.design == "ab" else "whole" if test.campaign is None else "part",
+        "sample_ratio_p": sample_ratio(test),
         "calibrates": test.design not in _NO_CALIBRATION and segment is None,
         "note": "; ".join(notes) or None,
     }
+
+
+def sample_ratio(test: DeclaredTest) -> float:
+    """Probability that chance alone departs so far from the planned sizes of arms; NaN where none were planned."""
+    if not np.isfinite(test.planned_share):
+        return np.nan
+    return ratio_mismatch(test.arms()["customers"], [1 - test.planned_share, test.planned_share])
+
+
+def _segments_note(test: DeclaredTest) -> str:
+    """Whether the lift differs between segments by more than chance."""
+    parts = [[test.arms(name)[column] for column in test.counted] for name in test.segments]
+    customers, conversions = (np.array(column) for column in zip(*parts, strict=True))
+    if not (conversions > 0).all():
+        return "a segment has an arm without conversions, so segments are not compared"
+    rates = conversions / customers
+    errors = np.sqrt(((1 - rates) / conversions).sum(axis=1))
+    p = differ_by_chance(np.log(rates[:, 0] / rates[:, 1]), errors)
+    shown = f"p = {p:.2g}"
+    if p < SEGMENTS_DIFFER:
+        return f"the lift differs between segments by more than chance ({shown})"
+    return f"the lift differs between segments no more than by chance ({shown}): act on that of all together"
 
 
 def _measure(test: DeclaredTest, segment: str | None, level: float) -> Measured:
@@ -234,6 +244,10 @@ def _measure(test: DeclaredTest, segment: str | None, level: float) -> Measured:
         notes.append(f"control was exposed, too: the difference is multiplied with {by:.3g}")
     if test.compares_exposed:
         notes.append("conversions of customers who are or would be exposed")
+    if segment is None and len(test.segments) > 1:
+        notes.append(_segments_note(test))
+    if not np.isfinite(test.planned_share) and not test.compares_exposed:
+        notes.append("sizes of the arms are not checked: planned_share is not given")
     if test.design == "psa":
         notes.append("right only if ads of control run at the same placements")
     lift = lift_of_rates(conversions, customers, level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,10 @@ def read_lift_tests(source: Any, folder: Path = Path()) -> list[DeclaredTest]:
         If it cannot be read, or a test is none that can be trusted.
     """
     if isinstance(source, str | Path) and Path(source).suffix == ".toml":
-        return declare_tests([rows_frame(toml_rows(folder / source))])
-    return declare_tests([read_table(DuckDBEngine(), LIFT_TESTS.name, source, folder)])
+        frame = rows_frame(toml_rows(folder / source))
+    else:
+        frame = read_table(DuckDBEngine(), LIFT_TESTS.name, source, folder)
+    return _without_overlaps(declare_tests([frame]))
 
 
 def tests_of_experiment(rows: Sequence[LiftTest], sources: Sources) -> list[DeclaredTest]:
@@ -123,7 +126,7 @@ def tests_of_experiment(rows: Sequence[LiftTest], sources: Sources) -> list[Decl
     frames = [rows_frame(rows)] if rows else []
     if sources.has(LIFT_TESTS.name):
         frames.insert(0, sources.engine.query(f"select * from {LIFT_TESTS.name}").to_pandas())
-    return declare_tests(frames) if frames else []
+    return _without_overlaps(declare_tests(frames)) if frames else []
 
 
 def toml_rows(path: Path) -> list[LiftTest]:
@@ -168,6 +171,34 @@ def declare_tests(frames: Sequence[pd.DataFrame]) -> list[DeclaredTest]:
             hint="fill it in: its comments say what each design needs (attribution init --lift-tests writes them)",
         )
     return [_declare(str(name), of_test) for name, of_test in rows.groupby("test", sort=True)]
+
+
+def _without_overlaps(tests: list[DeclaredTest]) -> list[DeclaredTest]:
+    """The tests, refused where two of one channel share days and perhaps customers: each then spoils the other."""
+    dated = [test for test in tests if test.channel is not None and test.design != "on_off" and test.first_day]
+    for one, other in combinations(dated, 2):
+        parts = {one.campaign, other.campaign}
+        apart = (
+            one.channel != other.channel
+            or (len(parts) == 2 and None not in parts)
+            or bool(one.segments and other.segments and not set(one.segments) & set(other.segments))
+            or "ab" in (one.design, other.design)
+        )
+        if not apart and _share_days(one, other):
+            raise InputError(
+                f"lift tests {one.name!r} and {other.name!r} of channel {one.channel!r} overlap, so that each changes "
+                "what the other measures",
+                given=f"{one.first_day} to {one.outcome_until}, and {other.first_day} to {other.outcome_until}",
+                allowed="tests of one channel on different days or different customers",
+                hint="leave one out; if they are of different customers, say of which in segment",
+            )
+    return tests
+
+
+def _share_days(one: DeclaredTest, other: DeclaredTest) -> bool:
+    if one.first_day is None or one.outcome_until is None or other.first_day is None or other.outcome_until is None:
+        return False
+    return one.first_day <= other.outcome_until and other.first_day <= one.outcome_until
 
 
 def _normalise(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
 from attribution.decisions.funnel.funnel_section import FunnelSection
 from attribution.errors import AttributionError, InputError, did_you_mean
 from attribution.incrementality.caused_section import CausedSection
+from attribution.incrementality.lift_section import LiftPowerSection, LiftReadingsSection
 from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
 from attribution.returns.returns_section import ReturnsSection
 from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
@@ -39,6 +40,8 @@ SHIPPED: tuple[type[Section], ...] = (
     DataSection,
     ReturnsSection,
     CausedSection,
+    LiftReadingsSection,
+    LiftPowerSection,
     JourneysSection,
     DisagreementSection,
     FunnelSection,
