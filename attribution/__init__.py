@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from attribution.errors import LawError as LawError
     from attribution.errors import TrackingError as TrackingError
     from attribution.errors import UnavailableError as UnavailableError
+    from attribution.incrementality.lift_readings import measure_lift as measure_lift
     from attribution.journeys import JourneyChunk as JourneyChunk
     from attribution.journeys import Journeys as Journeys
     from attribution.journeys import Summary as Summary
@@ -98,6 +99,7 @@ _HOMES = {
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError", "UnavailableError"),
     "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
     "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
+    "attribution.incrementality.lift_readings": ("measure_lift",),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
     "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys", "tally"),
     "attribution.decisions.kpis": (

@@ -45,13 +45,15 @@ USED: Mapping[str, tuple[str, ...]] = {
 """By design, the columns that it reads, beside those of every test."""
 
 _EVERY = ("test", "channel", "campaign", "design", "first_day", "last_day", "outcome_until", "scale")
-_NEEDED: Mapping[str, tuple[str, ...]] = {
+NEEDED: Mapping[str, tuple[str, ...]] = {
     "holdout": ("customers", "conversions"),
     "ghost_ads": ("customers", "exposed", "conversions_of_exposed"),
     "psa": ("customers", "exposed", "conversions_of_exposed"),
     "geo": ("region", "phase", "customers", "conversions"),
     "ab": ("customers", "conversions"),
 }
+"""By design with arms, the columns that it needs in every row."""
+
 _WHOLE = ("customers", "exposed", "conversions_of_exposed")
 _AT_MOST = (("conversions", "customers"), ("exposed", "customers"), ("conversions_of_exposed", "exposed"))
 
@@ -79,7 +81,7 @@ def check_rows(name: str, rows: pd.DataFrame) -> dict[str, Any]:
             allowed=USED,
             hint=None if design is None else did_you_mean(design, USED),
         )
-    has_arms = design in _NEEDED
+    has_arms = design in NEEDED
     if has_arms:
         _check_exposed_against_unexposed(name, rows)
         _check_units(name, design, rows)
@@ -120,15 +122,13 @@ def _check_columns(name: str, design: str, rows: pd.DataFrame) -> None:
     used = (*_EVERY, *USED[design])
     unread = [column for column in LIFT_TESTS.column_names if column not in used and rows[column].notna().any()]
     if unread:
-        raise _refusal(
-            name, f"has a column {unread[0]!r}, which design {design!r} does not read", allowed=USED[design]
-        )
-    for column in _NEEDED.get(design, ()):
+        raise _refusal(name, f"has a column {unread[0]!r}, which design {design!r} does not read", allowed=USED[design])
+    for column in NEEDED.get(design, ()):
         if rows[column].isna().any():
             raise _refusal(
                 name,
                 f"lacks {column} in {int(rows[column].isna().sum())} of {len(rows)} rows",
-                allowed=f"design {design!r} needs {', '.join(_NEEDED[design])} in every row",
+                allowed=f"design {design!r} needs {', '.join(NEEDED[design])} in every row",
             )
     for column in _WHOLE:
         broken = rows[column].dropna()
@@ -232,7 +232,9 @@ def _check_arms(name: str, design: str, rows: pd.DataFrame, planned: float | Non
                 name,
                 f"has more {part} than {whole}",
                 given=f"{over.iloc[0][part]:,.0f} of {over.iloc[0][whole]:,.0f}",
-                hint="count each customer once: whether they converted, not how often" if part == "conversions" else None,
+                hint="count each customer once: whether they converted, not how often"
+                if part == "conversions"
+                else None,
             )
     if rows.loc[rows["arm"] == "control", "spend"].gt(0).any():
         raise _refusal(name, "has spend in control", allowed="spend of the test arm alone")
@@ -339,7 +341,10 @@ def _check_report(name: str, design: str, rows: pd.DataFrame) -> None:
     ways = {"effect": [{"standard_error"}, {"low", "high"}], "lift": [{"lift_low", "lift_high", "conversions"}]}
     given = sorted(has - {"level", "value", "spend", "conversions"})
     matches = [
-        way for first, rests in ways.items() for way in ({first, *rest} for rest in rests) if set(given) == way - {"conversions"}
+        way
+        for first, rests in ways.items()
+        for way in ({first, *rest} for rest in rests)
+        if set(given) == way - {"conversions"}
     ]
     if not matches or not matches[0] <= has:
         raise _refusal(

@@ -12,6 +12,7 @@ import pandas as pd
 from attribution.incrementality.lift_declared import LIFT_POWER
 from attribution.incrementality.log_period import Reach
 from attribution.kernels.incremental.lift_sample_size import customers_needed, detectable_effect
+from attribution.sections import listed
 
 CONTROL_SHARES = (0.1, 0.2, 0.5)
 DAYS = (14, 28, 56)
@@ -107,23 +108,25 @@ def _verdict(detectable: float, needed: float, median: float) -> str | None:
 
 
 def power_sentences(power: pd.DataFrame) -> list[str]:
-    """Per channel, the smallest test that can tell whether it pays, or how many customers one would need."""
-    sentences = []
+    """Per channel, the smallest test that can tell whether it pays; and what those need for which there is none."""
+    sentences, needs = [], {}
     for name, rows in power[power["verdict"].notna()].groupby("channel", sort=False):
         able = rows[rows["verdict"] == CAN_TELL].sort_values(["days", "control_share", "design"])
-        if len(able):
-            row = able.iloc[0]
-            sentences.append(
-                f"A {row['design']} test of {row['days']} days with {100 * row['control_share']:.0f} % of customers in "
-                f"control can tell whether {name} pays: it shows {row['detectable_effect']:,.0f} conversions, and "
-                f"{row['needed_effect']:,.0f} are needed."
-            )
+        if able.empty:
+            # Half of what is needed must show, so four times as many customers.
+            needs[name] = 4 * rows["customers_needed"].min()
             continue
-        row = rows.sort_values("customers_needed").iloc[0]
-        # Half of what is needed must show, so four times as many customers.
+        row = able.iloc[0]
         sentences.append(
-            f"No test of up to {DAYS[-1]} days can tell whether {name} pays: it needs about "
-            f"{4 * row['customers_needed']:,.0f} customers, and {row['customers']:,.0f} can be reached in "
-            f"{row['days']} days."
+            f"A {row['design']} test of {row['days']} days with {100 * row['control_share']:.0f} % of customers in "
+            f"control can tell whether {name} pays: it shows {row['detectable_effect']:,.0f} conversions, and "
+            f"{row['needed_effect']:,.0f} are needed."
+        )
+    if needs:
+        fewest = ", ".join(f"{name} {number:,.0f}" for name, number in needs.items())
+        sentences.append(
+            f"No test of up to {DAYS[-1]} days can tell whether {listed(needs)} "
+            f"{'pays' if len(needs) == 1 else 'pay'}: {power['customers'].max():,.0f} customers can be reached, and "
+            f"about so many are needed: {fewest}."
         )
     return sentences

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
+from attribution.errors import InputError
 from attribution.incrementality.lift_declared import LIFT_READINGS
-from attribution.incrementality.lift_tests import REPORTED, DeclaredTest
+from attribution.incrementality.lift_tests import REPORTED, DeclaredTest, read_lift_tests
 from attribution.kernels.incremental.lift_effects import (
     Estimate,
     Interval,
@@ -98,14 +100,49 @@ class Scaling(NamedTuple):
     drift: float = 0.0
 
 
-def measure_lift(
+@check_arguments
+def measure_lift(tests: Any, *, level: float = LEVEL) -> pd.DataFrame:
+    """What lift tests and A/B tests measured, in their own days.
+
+    Parameters
+    ----------
+    tests : a DataFrame, Arrow table, path of a CSV, Parquet, JSON, Excel or TOML file, or a `TableSpec` for column
+        maps; columns: see `attribution.schema.tables.LIFT_TESTS`
+    level : coverage of the intervals
+
+    Returns
+    -------
+    DataFrame
+        The table ``lift_readings``, without what tests are in the period of a log: that is what a run tells.
+
+    Raises
+    ------
+    InputError
+        If the tests cannot be read, or cannot be trusted: exposed against unexposed customers, arms that are not of the
+        planned sizes, too few conversions, …
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> tests = pd.DataFrame({"test": "spring", "channel": "mail", "design": "holdout", "arm": ["test", "control"],
+    ...                       "first_day": "2024-03-01", "last_day": "2024-03-14", "customers": [80_000, 20_000],
+    ...                       "conversions": [2_800, 640]})
+    >>> at.measure_lift(tests)[["effect", "low", "high"]].round(1).values.tolist()
+    [[300.0, 69.1, 530.9]]
+    """
+    if not 0 < level < 1:
+        raise InputError("measure_lift: level must lie between 0 and 1", given=level)
+    return readings_table(read_lift_tests(tests), level=level)
+
+
+def readings_table(
     tests: Sequence[DeclaredTest], log: LogPeriod | None = None, *, level: float = LEVEL
 ) -> pd.DataFrame:
     """The table ``lift_readings``.
 
     Parameters
     ----------
-    tests : as `attribution.incrementality.lift_tests.read_lift_tests` gives them
+    tests : as they were declared
     log : the period that effects are brought to; without it the columns of the period are null
     level : coverage of the intervals
     """
@@ -120,7 +157,7 @@ def scaling_of(test: DeclaredTest, log: LogPeriod) -> Scaling | None:
     if test.first_day is None or test.days is None:
         return Scaling(1.0, "none")
     channel = str(test.channel)
-    drift = 0.0 if log.holds(test) and test.campaign is None else log.drift
+    drift = 0.0 if log.holds(test) and not test.is_of_part else log.drift
     reach = _reach(test)
     spend = _times(log.spend.get(channel), _spend(test))
     exposures = _times(log.exposed.get(channel), reach)
@@ -179,7 +216,8 @@ def _rows_of(test: DeclaredTest, log: LogPeriod | None, level: float) -> list[di
 def _row(test: DeclaredTest, segment: str | None, measure: str, measured: Measured, level: float) -> dict[str, Any]:
     estimate = measured.estimate
     ends = interval(estimate, level)
-    notes = [*measured.notes, *([_NO_CALIBRATION[test.design]] if test.design in _NO_CALIBRATION else [])]
+    own = [f"of customers of segment {name} alone" for name in test.segments if len(test.segments) == 1]
+    notes = [*own, *measured.notes, *([_NO_CALIBRATION[test.design]] if test.design in _NO_CALIBRATION else [])]
     return {
         "test": test.name,
         "channel": test.channel,
@@ -198,7 +236,7 @@ def _row(test: DeclaredTest, segment: str | None, measure: str, measured: Measur
         "high": ends.high,
         "level": level,
         "effect_per_day": np.nan if test.days is None else estimate.effect / test.days,
-        "scope": None if test.design == "ab" else "whole" if test.campaign is None else "part",
+        "scope": None if test.design == "ab" else "part" if test.is_of_part else "whole",
         "sample_ratio_p": sample_ratio(test),
         "calibrates": test.design not in _NO_CALIBRATION and segment is None,
         "note": "; ".join(notes) or None,
@@ -221,7 +259,7 @@ def _segments_note(test: DeclaredTest) -> str:
     rates = conversions / customers
     errors = np.sqrt(((1 - rates) / conversions).sum(axis=1))
     p = differ_by_chance(np.log(rates[:, 0] / rates[:, 1]), errors)
-    shown = f"p = {p:.2g}"
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     if p < SEGMENTS_DIFFER:
         return f"the lift differs between segments by more than chance ({shown})"
     return f"the lift differs between segments no more than by chance ({shown}): act on that of all together"
@@ -305,9 +343,9 @@ def _measure_value(
         mean = float(arms["value"].sum() / counts.sum())
     else:
         mean = float(test.rows["value"].iloc[0] / test.rows["conversions"].iloc[0])
-    note = "conversions × their mean value: the interval leaves out how much values vary"
-    if not np.isfinite(mean) and log is not None:
-        mean, note = log.mean_value, f"{note}; the mean is the log's, as the test has no values"
+    note = "value is conversions × their mean value: its interval leaves out how much values vary"
+    if not np.isfinite(mean) and log is not None and test.design != "ab":
+        mean, note = log.mean_value, f"{note}; the mean is that of the log, as the test has no values"
     if not np.isfinite(mean):
         return None
     effect, error, degrees = conversions.estimate
@@ -328,7 +366,9 @@ def _ratios(measure: str, measured: Measured, spend: float, level: float) -> dic
     """Cost per conversion caused, or value caused per unit of spend; none without spend."""
     if not spend > 0:
         return {}
-    name, compute = ("cost_per_incremental", cost_per_effect) if measure == "conversions" else ("iroas", return_on_spend)
+    name, compute = (
+        ("cost_per_incremental", cost_per_effect) if measure == "conversions" else ("iroas", return_on_spend)
+    )
     ratio = compute(spend, interval(measured.estimate, level))
     return {"spend": spend, name: ratio.middle, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
 

@@ -11,7 +11,7 @@ from attribution.data.loading import Finding
 from attribution.errors import InputError, did_you_mean
 from attribution.incrementality.lift_declared import LIFT_POWER, LIFT_READINGS
 from attribution.incrementality.lift_power import Channel, power_sentences, power_table
-from attribution.incrementality.lift_readings import LogPeriod, measure_lift, scaling_of
+from attribution.incrementality.lift_readings import LogPeriod, readings_table, scaling_of
 from attribution.incrementality.lift_sentences import lift_grid, lift_sentences
 from attribution.incrementality.lift_tests import DeclaredTest, tests_of_experiment
 from attribution.incrementality.lift_warnings import lift_findings
@@ -67,9 +67,7 @@ class LiftReadingsSection(Section):
 
     def findings(self, context: RunContext, tables: Tables) -> list[Finding]:
         """What to know of the tests before they are believed."""
-        return lift_findings(
-            _tests(context), measure_readings(context), _log(context), context.journeys.lookback_days
-        )
+        return lift_findings(_tests(context), measure_readings(context), _log(context), context.journeys.lookback_days)
 
     def metrics(self, tables: Tables, model: str | None = None) -> Mapping[str, float]:
         """Effects of tests, by test."""
@@ -121,7 +119,7 @@ class LiftPowerSection(Section):
 def measure_readings(context: RunContext) -> pd.DataFrame:
     """The table ``lift_readings`` of a run, from its journeys on; made once."""
     if LIFT_READINGS.name not in context.memory:
-        context.memory[LIFT_READINGS.name] = measure_lift(_tests(context), _log(context))
+        context.memory[LIFT_READINGS.name] = readings_table(_tests(context), _log(context))
     table: pd.DataFrame = context.memory[LIFT_READINGS.name]
     return table
 

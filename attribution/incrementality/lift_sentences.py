@@ -19,11 +19,10 @@ def lift_sentences(readings: pd.DataFrame) -> list[str]:
 
     Examples
     --------
-    >>> from attribution.incrementality.lift_readings import measure_lift
-    >>> from attribution.incrementality.lift_tests import read_lift_tests
-    >>> tests = read_lift_tests(pd.DataFrame({"test": ["spring"], "channel": "video", "design": "reported",
-    ...                                       "effect": 300.0, "standard_error": 120.0, "spend": 9000.0}))
-    >>> lift_sentences(measure_lift(tests))
+    >>> import attribution as at
+    >>> tests = pd.DataFrame({"test": ["spring"], "channel": "video", "design": "reported", "effect": 300.0,
+    ...                       "standard_error": 120.0, "spend": 9000.0})
+    >>> lift_sentences(at.measure_lift(tests))
     ['video caused about 300 conversions (103 to 497), says test spring. One more conversion cost 30 (18.09 to 87.7).']
     """
     whole = readings[readings["segment"].isna()]
@@ -44,8 +43,8 @@ def _channel_sentence(row: pd.Series, value: pd.Series | None) -> str:
     span = f"{low} to {high}"
     if row["design"] == "on_off":
         return (
-            f"On days with {name} there were about {effect} conversions more ({span}), says test {row['test']}. Days on "
-            "and off were not assigned by chance, so something else may have made the difference."
+            f"On days with {name} there were about {effect} conversions more ({span}), says test {row['test']}. "
+            "Days on and off were not assigned by chance, so something else may have made the difference."
         )
     if row["low"] > 0:
         parts = [f"{name} caused about {effect} conversions ({span}), says test {row['test']}."]
@@ -67,13 +66,16 @@ def _channel_sentence(row: pd.Series, value: pd.Series | None) -> str:
 
 def _variant_sentence(row: pd.Series) -> str:
     what = row["what"] or "variant"
-    rates = f"{percent(row['rate_test'])} of customers convert with the new {what} and {percent(row['rate_control'])} "
+    rates = (
+        f"{percent(row['rate_test'])} of customers convert with the new {what} and {percent(row['rate_control'])} with "
+        "the present one"
+    )
     lift = f"{_change(row['lift'])} ({_change(row['lift_low'])} to {_change(row['lift_high'])})"
     if row["low"] > 0 or row["high"] < 0:
         verdict = f"The new {what} converts {'better' if row['low'] > 0 else 'worse'}, says test {row['test']}"
     else:
         verdict = f"Test {row['test']} cannot tell which {what} converts better"
-    return f"{verdict}: {rates}with the present one, {lift}."
+    return f"{verdict}: {rates}, {lift}."
 
 
 def _amount(number: float) -> str:
@@ -104,7 +106,9 @@ def lift_grid(readings: pd.DataFrame) -> pd.DataFrame:
         period = _ends(readings, "period_effect", "period_low", "period_high")
         columns["in the log's period"] = [_whole(*ends) for ends in period]
     grid = pd.DataFrame(columns)
-    return grid.drop(columns=[name for name in ("lift", "cost per conversion", "value per spend") if _is_blank(grid[name])])
+    return grid.drop(
+        columns=[name for name in ("lift", "cost per conversion", "value per spend") if _is_blank(grid[name])]
+    )
 
 
 def _subject(row: Any) -> str:
@@ -113,7 +117,7 @@ def _subject(row: Any) -> str:
 
 
 def _ends(readings: pd.DataFrame, *names: str) -> list[tuple[float, float, float]]:
-    return [tuple(row) for row in readings[list(names)].to_numpy(dtype=float)]  # type: ignore[misc]
+    return [tuple(row) for row in readings[list(names)].to_numpy(dtype=float)]
 
 
 def _ratio(readings: pd.DataFrame, name: str) -> list[tuple[float, float, float]]:

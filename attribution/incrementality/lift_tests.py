@@ -69,8 +69,13 @@ class DeclaredTest:
 
     @property
     def segments(self) -> list[str]:
-        """Segments of customers, in the order of the rows."""
-        return list(dict.fromkeys(self.rows["segment"].dropna()))
+        """Segments of customers, by name."""
+        return sorted(set(self.rows["segment"].dropna()))
+
+    @property
+    def is_of_part(self) -> bool:
+        """Whether it is of one campaign or one segment alone."""
+        return self.campaign is not None or len(self.segments) == 1
 
     @property
     def compares_exposed(self) -> bool:
@@ -237,5 +242,6 @@ def _declare(name: str, rows: pd.DataFrame) -> DeclaredTest:
         one["outcome_until"] or last,
         np.nan if one["planned_share"] is None else float(one["planned_share"]),
         np.nan if one["scale"] is None else float(one["scale"]),
-        rows.reset_index(drop=True),
+        # So that sums do not depend on the order in which rows were written.
+        rows.sort_values(["segment", "region", "phase", "arm"], ignore_index=True),
     )

@@ -43,15 +43,15 @@ def lift_findings(
             "lift_contamination",
             tests,
             [test for test in tests if _has_exposed_control(test)],
-            "tests whose control was exposed, too: their effect is what the rest of the difference says; keep control "
-            "free of the channel next time",
+            "tests whose control was exposed, too: their effect is what the rest of the difference says; leave "
+            "control without the channel next time",
         ),
         _finding(
             "lift_placement",
             tests,
             [test for test in tests if test.design == "psa" and _exposed_mismatch(test) < _PLACEMENT],
-            "PSA tests whose control was exposed at another rate, probably at cheaper placements: the arms may be other "
-            "customers; use ghost ads, or compare all customers (design = 'holdout')",
+            "PSA tests whose control was exposed at another rate, probably at cheaper placements: the arms may be "
+            "other customers; use ghost ads, or compare all customers (design = 'holdout')",
         ),
     ]
     if lookback_days is not None:
@@ -94,7 +94,7 @@ def _other_spend(tests: Sequence[DeclaredTest], log: LogPeriod) -> Finding:
             cases.append(test)
     message = (
         "tests at another spend than today's: more spend brings less per unit, so their effects are less sure in the "
-        "period of the log; test again at today's spend"
+        "period of the log; add a test at today's spend"
     )
     return _finding("lift_spend", tests, cases, message)
 
@@ -116,7 +116,7 @@ def _contradictions(readings: pd.DataFrame) -> Finding:
         for one, other in cases[:1]
     )
     message = (
-        f"pairs of tests of one channel that contradict each other, as chance does in {percent(0.01)} of pairs: find out "
-        "in what they differ, and leave out the one that is not like today"
+        f"pairs of tests of one channel that contradict each other, as chance does in {percent(0.01)} of pairs: find "
+        "out in what they differ, and leave out the one that is not like today"
     )
     return count_finding("lift_contradiction", "lift_tests", len(cases), message, total=len(pairs), example=example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,9 +46,7 @@ def difference_of_rates(conversions: ArrayLike, customers: ArrayLike, population
     return Estimate(float(population * (rates[0] - rates[1])), float(population * np.sqrt(variances.sum())))
 
 
-def difference_of_means(
-    totals: ArrayLike, deviations: ArrayLike, customers: ArrayLike, population: float
-) -> Estimate:
+def difference_of_means(totals: ArrayLike, deviations: ArrayLike, customers: ArrayLike, population: float) -> Estimate:
     """Value that treatment causes among ``population`` customers.
 
     Parameters
@@ -137,6 +136,8 @@ def error_of_interval(low: float, high: float, level: float) -> float:
 
 def normal_error(estimate: Estimate, level: float) -> float:
     """Standard error of a normal estimate whose interval is as wide as this one's."""
+    if np.isinf(estimate.degrees):
+        return estimate.standard_error
     ratio = stats.t.ppf(0.5 + level / 2, estimate.degrees) / stats.norm.ppf(0.5 + level / 2)
     return float(estimate.standard_error * ratio)
 
@@ -157,9 +158,7 @@ def return_on_spend(spend: float, value: Interval) -> Interval:
     return Interval(*(each / spend for each in value))
 
 
-def scale_to_period(
-    estimate: Estimate, factor: float, *, drift: float = 0.0, spend_ratio: float = 1.0
-) -> Estimate:
+def scale_to_period(estimate: Estimate, factor: float, *, drift: float = 0.0, spend_ratio: float = 1.0) -> Estimate:
     """The effect in another period, and how much less sure it is there.
 
     Parameters
@@ -170,8 +169,8 @@ def scale_to_period(
     spend_ratio : spend per day in the period ÷ that in the test
     """
     effect, error = estimate.effect * factor, estimate.standard_error * factor
-    further = (drift * max(effect, 0.0), np.log(spend_ratio) * SPEND_ERROR * effect)
-    return Estimate(effect, float(np.sqrt(error**2 + sum(part**2 for part in further))), estimate.degrees)
+    further = (drift * max(effect, 0.0), math.log(spend_ratio) * SPEND_ERROR * effect)
+    return Estimate(effect, math.hypot(error, *further), estimate.degrees)
 
 
 def ratio_mismatch(counts: ArrayLike, planned: ArrayLike) -> float:

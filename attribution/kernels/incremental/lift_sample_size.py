@@ -29,8 +29,10 @@ def detectable_effect(
 
     Examples
     --------
-    >>> round(detectable_effect(500_000, 0.034, 0.2), 3), round(detectable_effect(500_000, 0.05, 0.2, exposed_share=0.3), 3)
-    (796.594, 524.707)
+    >>> round(detectable_effect(500_000, 0.034, 0.2), 3)
+    796.594
+    >>> round(detectable_effect(500_000, 0.05, 0.2, exposed_share=0.3), 3)
+    524.707
     """
     compared = customers * exposed_share
     arms = 1 / (compared * (1 - control_share)) + 1 / (compared * control_share)

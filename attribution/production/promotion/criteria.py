@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from attribution.incrementality.reported_effects import reported_effects
 from attribution.incrementality.lift_tests import check_each, written_rows
+from attribution.incrementality.reported_effects import reported_effects
 from attribution.schema.experiment import LiftTest, checked, read_toml
 from attribution.schema.experiment.settings import Number, Settings
 

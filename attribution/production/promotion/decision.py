@@ -264,6 +264,4 @@ def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], te
             f"a lift test names channel {missing[0]!r}, which the held-out data do not have", allowed=sorted(channels)
         )
     credited = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
-    return max(
-        abs(float(of) - test.effect) / test.standard_error for of, test in zip(credited, tests, strict=True)
-    )
+    return max(abs(float(of) - test.effect) / test.standard_error for of, test in zip(credited, tests, strict=True))
