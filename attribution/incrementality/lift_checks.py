@@ -254,9 +254,9 @@ def _check_arms(name: str, design: str, rows: pd.DataFrame, planned: float | Non
 def _check_words(name: str, column: str, rows: pd.DataFrame, allowed: Iterable[str]) -> None:
     wrong = [word for word in rows[column].unique() if word not in allowed]
     if wrong:
-        given = wrong[0]
-        hint = None if given is None else did_you_mean(str(given), allowed)
-        raise _refusal(name, f"has a row with an unknown {column}", given=given or "none", allowed=allowed, hint=hint)
+        word = wrong[0]
+        hint = None if word is None else did_you_mean(str(word), allowed)
+        raise _refusal(name, f"has a row with an unknown {column}", given=word or "none", allowed=allowed, hint=hint)
 
 
 def _check_enough(name: str, conversions: float) -> None:
@@ -339,22 +339,22 @@ def _check_report(name: str, design: str, rows: pd.DataFrame) -> None:
     row = rows.iloc[0]
     has = {column for column in _OF_REPORTS if pd.notna(row[column])}
     ways = {"effect": [{"standard_error"}, {"low", "high"}], "lift": [{"lift_low", "lift_high", "conversions"}]}
-    given = sorted(has - {"level", "value", "spend", "conversions"})
+    written = sorted(has - {"level", "value", "spend", "conversions"})
     matches = [
         way
         for first, rests in ways.items()
         for way in ({first, *rest} for rest in rests)
-        if set(given) == way - {"conversions"}
+        if set(written) == way - {"conversions"}
     ]
     if not matches or not matches[0] <= has:
         raise _refusal(
             name,
             "needs an effect and its error",
-            given=", ".join(given) or "neither",
+            given=", ".join(written) or "neither",
             allowed="effect and standard_error; effect, low and high; or lift, lift_low, lift_high and conversions of "
             "the test arm",
         )
-    if pd.notna(row["level"]) and not ("high" in given or "lift_high" in given):
+    if pd.notna(row["level"]) and not ("high" in written or "lift_high" in written):
         raise _refusal(name, "has a level without an interval", hint="leave it out")
     if pd.notna(row["level"]) and not 0 < row["level"] < 1:
         raise _refusal(name, "level must lie between 0 and 1", given=row["level"])

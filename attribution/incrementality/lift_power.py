@@ -76,9 +76,9 @@ def _row(
     rate = min(conversions / (customers * exposed_share), _MOST_RATE)
     detectable = detectable_effect(customers, rate, share, exposed_share=exposed_share)
     needed = channel.needed * times
-    wanted = np.nan
+    enough = np.nan
     if needed > 0 and rate > 0:
-        wanted = customers_needed(needed / (customers * exposed_share), rate, share) / exposed_share
+        enough = customers_needed(needed / (customers * exposed_share), rate, share) / exposed_share
     return {
         "channel": name,
         "design": design,
@@ -93,7 +93,7 @@ def _row(
         "calibrated_median": channel.median * times,
         "calibrated_low": channel.low * times,
         "calibrated_high": channel.high * times,
-        "customers_needed": wanted,
+        "customers_needed": enough,
         "sales_forgone": share * channel.mean * times,
         "verdict": _verdict(detectable, needed, channel.median * times),
     }

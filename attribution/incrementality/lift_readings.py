@@ -252,7 +252,7 @@ def sample_ratio(test: DeclaredTest) -> float:
 
 def _segments_note(test: DeclaredTest) -> str:
     """Whether the lift differs between segments by more than chance."""
-    parts = [[test.arms(name)[column] for column in test.counted] for name in test.segments]
+    parts = [[test.arms(name)[column] for column in test.count_columns] for name in test.segments]
     customers, conversions = (np.array(column) for column in zip(*parts, strict=True))
     if not (conversions > 0).all():
         return "a segment has an arm without conversions, so segments are not compared"
@@ -272,7 +272,7 @@ def _measure(test: DeclaredTest, segment: str | None, level: float) -> Measured:
     if test.design == "geo":
         return _geo(test)
     arms = test.arms(segment)
-    customers, conversions = (arms[name] for name in test.counted)
+    customers, conversions = (arms[name] for name in test.count_columns)
     population = _reach(test, segment) if test.compares_exposed else float(customers.sum())
     estimate = difference_of_rates(conversions, customers, population)
     notes = []
@@ -335,7 +335,7 @@ def _measure_value(
     """Value caused: by the values of customers, else conversions × mean value; None where no value is known."""
     if test.design not in REPORTED:
         arms = test.arms(segment)
-        customers, counts = (arms[name] for name in test.counted)
+        customers, counts = (arms[name] for name in test.count_columns)
         if np.isfinite(arms["value_sd"]).all():
             estimate = difference_of_means(arms["value"], arms["value_sd"], customers, conversions.columns["customers"])
             by = _contamination(test, arms)

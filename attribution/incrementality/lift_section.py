@@ -53,10 +53,10 @@ class LiftReadingsSection(Section):
                     hint=did_you_mean(test.channel, channels),
                 )
             if test.design not in ("ab", "on_off") and scaling_of(test, log) is None:
-                given = "no days" if log.first is None else f"{log.first} to {log.last}"
+                span = "no days" if log.first is None else f"{log.first} to {log.last}"
                 raise InputError(
                     f"lift test {test.name!r} lies outside the log, and nothing says what its effect is there",
-                    given=f"{test.first_day} to {test.outcome_until}, beside a log of {given}",
+                    given=f"{test.first_day} to {test.outcome_until}, beside a log of {span}",
                     allowed="a test in the days of the log; or exposed customers, spend, or scale to bring it there",
                     hint="set scale to how many times as much of the channel the log's period has",
                 )

@@ -100,7 +100,7 @@ class DeclaredTest:
         return float(np.sqrt((weights * (deviations**2 + means**2)).sum() - (weights * means).sum() ** 2))
 
     @property
-    def counted(self) -> tuple[str, str]:
+    def count_columns(self) -> tuple[str, str]:
         """Columns of the customers who are compared, and of their conversions."""
         return ("exposed", "conversions_of_exposed") if self.compares_exposed else ("customers", "conversions")
 
