@@ -12,6 +12,7 @@ import pandas as pd
 
 from attribution.arguments import check_arguments
 from attribution.errors import InputError
+from attribution.incrementality.lift_checks import FEW_CONVERSIONS
 from attribution.incrementality.lift_declared import LIFT_READINGS
 from attribution.incrementality.lift_tests import REPORTED, DeclaredTest, read_lift_tests
 from attribution.kernels.incremental.lift_effects import (
@@ -130,6 +131,8 @@ def measure_lift(tests: Any, *, level: float = LEVEL) -> pd.DataFrame:
     >>> at.measure_lift(tests)[["effect", "low", "high"]].round(1).values.tolist()
     [[300.0, 69.1, 530.9]]
     """
+    if tests is None:
+        raise InputError("measure_lift: tests are needed", allowed="a DataFrame, a path or a TableSpec")
     if not 0 < level < 1:
         raise InputError("measure_lift: level must lie between 0 and 1", given=level)
     return readings_table(read_lift_tests(tests), level=level)
@@ -202,6 +205,13 @@ def _rows_of(test: DeclaredTest, log: LogPeriod | None, level: float) -> list[di
     rows = []
     for segment in (None, *(test.segments if len(test.segments) > 1 else ())):
         conversions = _measure(test, segment, level)
+        # Least squares leave rounding where all is alike.
+        if conversions.estimate.standard_error <= 1e-9 * conversions.columns.get("customers", 0.0):
+            raise InputError(
+                f"lift test {test.name!r} shows no variation, so nothing says how sure its effect is",
+                given="the same rate everywhere" if test.design == "geo" else "arms in which all customers converted",
+                hint="check its counts, or leave it out",
+            )
         spend = _spend(test, segment)
         measures = {"conversions": conversions, "value": _measure_value(test, segment, conversions, log)}
         for measure, measured in measures.items():
@@ -288,8 +298,11 @@ def _measure(test: DeclaredTest, segment: str | None, level: float) -> Measured:
         notes.append("sizes of the arms are not checked: planned_share is not given")
     if test.design == "psa":
         notes.append("right only if ads of control run at the same placements")
-    lift = lift_of_rates(conversions, customers, level)
     rates = conversions / customers
+    lift = lift_of_rates(conversions, customers, level)
+    if conversions.sum() < FEW_CONVERSIONS:
+        estimate, lift = Estimate(estimate.effect, np.nan), Interval(np.nan, np.nan, np.nan)
+        notes.append("too few conversions in this segment to read")
     columns = {
         "customers": population,
         "rate_test": rates[0],
@@ -364,7 +377,7 @@ def _contamination(test: DeclaredTest, arms: Mapping[str, Any]) -> float:
 
 def _ratios(measure: str, measured: Measured, spend: float, level: float) -> dict[str, float]:
     """Cost per conversion caused, or value caused per unit of spend; none without spend."""
-    if not spend > 0:
+    if not spend > 0 or np.isnan(measured.estimate.standard_error):
         return {}
     name, compute = (
         ("cost_per_incremental", cost_per_effect) if measure == "conversions" else ("iroas", return_on_spend)

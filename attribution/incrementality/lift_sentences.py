@@ -129,7 +129,8 @@ def _cell(middle: float, low: float, high: float) -> str:
 
 
 def _whole(middle: float, low: float, high: float) -> str:
-    return "" if pd.isna(middle) else f"{middle:z,.0f} [{low:z,.0f}, {high:z,.0f}]"
+    ends = "" if pd.isna(low) else f" [{low:z,.0f}, {high:z,.0f}]"
+    return "" if pd.isna(middle) else f"{middle:z,.0f}{ends}"
 
 
 def _is_blank(column: pd.Series) -> bool:

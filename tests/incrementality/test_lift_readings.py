@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attribution.errors import InputError
 from attribution.incrementality.lift_declared import LIFT_READINGS
 from attribution.incrementality.lift_readings import LogPeriod, readings_table
 from attribution.incrementality.lift_sentences import lift_grid, lift_sentences
@@ -123,6 +124,29 @@ def test_an_ab_test_by_segment() -> None:
     empty = changed(variants(), 3, conversions=0)
     assert "without conversions, so segments are not compared" in one(empty)["note"]
     assert "sizes of the arms are not checked" in one(variants(planned_share=None))["note"]
+
+
+def test_a_segment_with_too_few_conversions_has_no_interval() -> None:
+    rows = changed(changed(variants(), 2, conversions=5), 3, conversions=4)
+    table = measured(changed(rows, 2, spend=50))
+    small = table[table["segment"] == "desktop"].iloc[0]
+    assert small["effect"] == pytest.approx(6_010 * (5 / 3_000 - 4 / 3_010))
+    assert small[["standard_error", "low", "high", "lift", "cost_per_incremental"]].isna().all()
+    assert small["note"].startswith("too few conversions in this segment to read")
+    assert lift_grid(table).iloc[1]["caused"] == "2"
+    assert "too few" not in measured(changed(rows, 3, conversions=5)).iloc[1]["note"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        two_arms({"customers": 50, "conversions": 50}, {"customers": 50, "conversions": 50}),
+        [{**row, "conversions": 300} for row in geo()],
+    ],
+)
+def test_a_test_without_variation_is_refused(rows: list[Row]) -> None:
+    with pytest.raises(InputError, match="shows no variation"):
+        measured(rows)
 
 
 def test_segments_of_a_holdout_add_up() -> None:
