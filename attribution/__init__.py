@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from attribution.incrementality.assumptions import CalibrationOptions as CalibrationOptions
     from attribution.incrementality.calibration import Calibration as Calibration
     from attribution.incrementality.calibration import calibrate as calibrate
+    from attribution.incrementality.lift_readings import measure_lift as measure_lift
     from attribution.journeys import JourneyChunk as JourneyChunk
     from attribution.journeys import Journeys as Journeys
     from attribution.journeys import Summary as Summary
@@ -103,6 +104,7 @@ _HOMES = {
     "attribution.incrementality.calibration": ("Calibration", "calibrate"),
     "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
     "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
+    "attribution.incrementality.lift_readings": ("measure_lift",),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
     "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys", "tally"),
     "attribution.decisions.kpis": (

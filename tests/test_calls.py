@@ -94,6 +94,9 @@ class World:
             "customer_id": ["a", "c", "a"], "stage": ["lead", "lead", "won"],
             "stage_time": ["2024-01-02", "2024-01-05", "2024-01-06"],
         })  # fmt: skip
+        self.lift_tests = pd.DataFrame(
+            {"test": ["a"], "channel": "mail", "design": "reported", "effect": 3.0, "standard_error": 1.0}
+        )
         self.sources = at.load_sources(self.touchpoints, self.conversions, self.costs, stages=self.stages)
         self.journeys = at.build_journeys(self.sources)
         self.credit = at.attribute(self.journeys, [at.LastTouch(), at.Linear()])
@@ -162,6 +165,7 @@ class World:
         tables = {"touchpoints": self.touchpoints, "conversions": self.conversions}
         yield "load_sources", Call(at.load_sources, tables)
         yield "load_world", Call(at.load_world, {"name_or_path": "default"})
+        yield "measure_lift", Call(at.measure_lift, {"tests": self.lift_tests})
         yield "placebo_test", Call(at.placebo_test, {"sources": sources, "models": models}, journey)
         yield "plan_budget", Call(at.plan_budget, {"experiment": self.experiment})
         yield (

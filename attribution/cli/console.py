@@ -112,6 +112,10 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
         "(docs/credit-is-not-cause.md)."
     )
     _print_caused(tables)
+    if "lift_readings" in tables:
+        from attribution.incrementality.lift_sentences import lift_sentences
+
+        print("\nLift tests:", *lift_sentences(tables["lift_readings"]), sep="\n- ")
     if "verdicts" in tables:
         from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, one_per_channel
 
@@ -238,6 +242,28 @@ def print_page(page: Page) -> None:
         print(sentence)
     for note in page.notes:
         print(f"Note: {note}")
+
+
+def print_lift(readings: pd.DataFrame, sentences: Sequence[str], notes: Sequence[str]) -> None:
+    """What tests say, their numbers, and what to know before believing them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from attribution.incrementality.lift_sentences import lift_grid
+
+    for sentence in sentences:
+        print(sentence)
+    grid = lift_grid(readings)
+    level = 100 * readings["level"].iloc[0]
+    table = Table(*grid.columns, title=f"What tests measured, with {level:.0f} % intervals")
+    for row in grid.itertuples(index=False):
+        table.add_row(*(Text(str(cell)) for cell in row))
+    _console(140).print(table)
+    for note in notes:
+        print(f"Warning: {note}")
+    rows = readings[readings["note"].notna()]
+    for name, note in dict.fromkeys(zip(rows["test"], rows["note"], strict=True)):
+        print(f"Note on {name}: {note}.")
 
 
 def print_credited(credited: Credited) -> None:

@@ -27,6 +27,7 @@ from attribution.cli.commands.forget import forget
 from attribution.cli.commands.glossary import glossary
 from attribution.cli.commands.init import init
 from attribution.cli.commands.kpis import kpis
+from attribution.cli.commands.lift import lift
 from attribution.cli.commands.monitor import monitor
 from attribution.cli.commands.promote import promote
 from attribution.cli.commands.refit import refit
@@ -81,6 +82,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[..., None]]] = {
     "review": (_ANALYSE, review),
     "check-model": (_ANALYSE, check_model),
     "track": (_ANALYSE, track),
+    "lift": (_ANALYSE, lift),
     "kpis": (_DECIDE, kpis),
     "budget": (_DECIDE, budget),
     "export": (_PRODUCTION, export),

@@ -41,7 +41,7 @@ _VERSIONS = (
 )
 
 
-Kind = Literal["run", "comparison", "review", "kpis", "monitor", "refit", "simulation"]
+Kind = Literal["run", "comparison", "review", "kpis", "monitor", "refit", "simulation", "lift"]
 """What a folder that is replaced whole may hold."""
 
 MANIFEST = "manifest.json"

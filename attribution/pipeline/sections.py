@@ -21,6 +21,7 @@ from attribution.decisions.funnel.funnel_section import FunnelSection
 from attribution.errors import AttributionError, InputError, did_you_mean
 from attribution.incrementality.calibration_section import CalibrationSection
 from attribution.incrementality.caused_section import CausedSection
+from attribution.incrementality.lift_section import LiftPowerSection, LiftReadingsSection
 from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
 from attribution.returns.returns_section import ReturnsSection
 from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
@@ -40,7 +41,9 @@ SHIPPED: tuple[type[Section], ...] = (
     DataSection,
     ReturnsSection,
     CausedSection,
+    LiftReadingsSection,
     CalibrationSection,
+    LiftPowerSection,
     JourneysSection,
     DisagreementSection,
     FunnelSection,

@@ -22,6 +22,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "command score": {"--to": "--through"},
     "command summarise": {"--since": "--from"},
     "Experiment": {"doubt": "sensitivity"},
+    "LiftTest": {"incremental_conversions": "effect", "period_end": "last_day", "period_start": "first_day"},
     "Criteria": {"experiments": "lift_tests", "experiments_z": "lift_tests_z"},
 }
 """By where they are written (a command, or the class of a part of a file), the old name and the new one."""

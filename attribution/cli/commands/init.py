@@ -1,4 +1,4 @@
-"""``attribution init``: an experiment file and targets to begin with."""
+"""``attribution init``: an experiment file and targets to begin with, or an empty table of lift tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from attribution.cli.commands.arguments import Json
 from attribution.cli.console import print_json
+from attribution.errors import InputError
 
 
 def init(
@@ -20,11 +21,20 @@ def init(
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option(help="Experiment file to write. Default: PROFILE.toml. An existing file is never overwritten."),
+        typer.Option(
+            help="File to write. Default: PROFILE.toml, or lift_tests.csv. An existing file is never overwritten."
+        ),
     ] = None,
+    lift_tests: Annotated[
+        bool,
+        typer.Option("--lift-tests", help="Write an empty table of lift tests instead, with comments on every column."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write an experiment file and a targets file for your kind of business, ready to edit."""
+    if lift_tests:
+        _write_lift_tests(profile, to, as_json=as_json)
+        return
     from attribution.schema.experiment.profiles import read_profiles, write_profile
 
     if profile is None:
@@ -43,3 +53,17 @@ def init(
     typer.echo(
         f"Then run: attribution validate {experiment}, attribution run {experiment}, attribution kpis {targets}."
     )
+
+
+def _write_lift_tests(profile: str | None, to: Path | None, *, as_json: bool) -> None:
+    from attribution.incrementality.empty_lift_tests import write_empty_tests
+
+    if profile is not None:
+        raise InputError(
+            "--lift-tests writes a table of lift tests and no profile", given=profile, hint="leave one out"
+        )
+    path = write_empty_tests(to or Path("lift_tests.csv"))
+    if as_json:
+        print_json({"lift_tests": str(path)})
+    else:
+        typer.echo(f"Wrote {path}. Add your tests below its comments. Then run: attribution lift {path}.")

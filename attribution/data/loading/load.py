@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import pyarrow as pa
 
 from attribution.arguments import check_arguments
@@ -136,6 +137,7 @@ def load_sources(
     rates: Any = None,
     lifetimes: Any = None,
     stages: Any = None,
+    lift_tests: Any = None,
     channels: ChannelRules | Mapping[str, Any] | None = None,
     account: str | None = None,
     visits: VisitOptions | Mapping[str, Any] | None = None,
@@ -151,7 +153,7 @@ def load_sources(
 
     Parameters
     ----------
-    touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages
+    touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages, lift_tests
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.schema.tables`.
     channels : rules of your own, in front of the default grouping, for touchpoints without a channel column;
@@ -195,6 +197,7 @@ def load_sources(
         "rates": rates,
         "lifetimes": lifetimes,
         "stages": stages,
+        "lift_tests": lift_tests,
     }
     if isinstance(channels, Mapping):
         channels = read_rules(channels, "channels")
@@ -204,6 +207,21 @@ def load_sources(
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     options = _Options(account, channels, visits, grain, currency, exchange_rates or {}, latest, click_ids)
     return _make_sources(engine, opened, options)
+
+
+def read_table(engine: Engine, name: str, source: Any, folder: Path) -> pd.DataFrame:
+    """One input table alone, checked against its contract.
+
+    Parameters
+    ----------
+    engine : to read it with
+    name : of the table, see `attribution.schema.tables.INPUTS`
+    source : whatever `load_sources` takes
+    folder : where relative paths start
+    """
+    opened = {name: open_table(engine, name, as_spec(source), folder)}
+    load_tables(engine, opened, None, latest=False)
+    return engine.query(f"select * from {quote(name)}", table=name).to_pandas()
 
 
 class _Options(NamedTuple):

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from attribution.incrementality.lift_tests import LiftTest, read_lift_tests
-from attribution.schema.experiment import checked, read_toml
+from attribution.incrementality.lift_tests import check_each, written_rows
+from attribution.incrementality.reported_effects import reported_effects
+from attribution.schema.experiment import LiftTest, checked, read_toml
 from attribution.schema.experiment.settings import Number, Settings
 
 Share = Annotated[Number, Field(ge=0, le=1)]
@@ -33,9 +34,9 @@ class Criteria(Settings):
         Mean width of the intervals of channels' credit, as a share of all credit.
     lift_tests_z : float
         Largest distance of credit from the result of a lift test, in standard errors.
-    lift_tests : list, or path of a CSV or Parquet file with such rows, relative to the file of criteria
-        Each has ``channel``, ``incremental_conversions`` and ``standard_error``; and ``period_start`` and
-        ``period_end``, both inclusive, where it covers only some days of the window.
+    lift_tests : list, or path of a file with such rows, relative to the file of criteria
+        With the columns of the table ``lift_tests``, each of design ``reported``: what the channel caused in the
+        whole log, on the days of the test, or in the whole window where it has none.
     draws, seed
         Of the intervals, and of the positions of the placebo.
     """
@@ -63,6 +64,9 @@ def read_criteria(path: Path | None) -> Criteria:
     if path is None:
         return Criteria()
     document = dict(read_toml(path)[1])
-    if isinstance(document.get("lift_tests"), str):
-        document["lift_tests"] = read_lift_tests(path.parent / document["lift_tests"])
-    return checked(Criteria, document, origin=str(path))
+    source = document.get("lift_tests")
+    if isinstance(source, str):
+        document["lift_tests"] = check_each(written_rows(source, path.parent), source)
+    criteria = checked(Criteria, document, origin=str(path))
+    reported_effects(criteria.lift_tests)
+    return criteria

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.errors import AttributionError, InputError
-from attribution.incrementality.lift_tests import LiftTest, check_covered
+from attribution.incrementality.reported_effects import ReportedEffect, check_covered, reported_effects
 from attribution.journeys import JourneyChunk, Summary, journeys_of
 from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
@@ -151,9 +151,9 @@ def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str
     sources = open_sources(experiment)
     journeys = journeys_of(experiment, sources)
     applied = scorer.apply(journeys)
-    tests = criteria.lift_tests
+    tests = reported_effects(criteria.lift_tests)
     leak, of, *of_tests = journeys.read(
-        _Leak(applied), _Credit(applied), *(_Credit(applied, *test.period.bounds()) for test in tests)
+        _Leak(applied), _Credit(applied), *(_Credit(applied, *test.days.bounds()) for test in tests)
     )
     size = len(journeys.channels) + (scorer.state.estimand == "incremental")
     frozen, *in_tests = (credit.dense("credit", size) for credit in (of, *of_tests))
@@ -254,7 +254,7 @@ def _width(outcome: Outcome) -> float:
     return float((rows["conversions_high"] - rows["conversions_low"]).mean() / total) if total > 0 else float("nan")
 
 
-def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[LiftTest]) -> float:
+def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[ReportedEffect]) -> float:
     """Largest distance of ``credit`` (channels,), one for each test, from the test, in standard errors."""
     if not tests:
         return float("nan")
@@ -264,7 +264,4 @@ def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], te
             f"a lift test names channel {missing[0]!r}, which the held-out data do not have", allowed=sorted(channels)
         )
     credited = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
-    return max(
-        abs(float(of) - test.incremental_conversions) / test.standard_error
-        for of, test in zip(credited, tests, strict=True)
-    )
+    return max(abs(float(of) - test.effect) / test.standard_error for of, test in zip(credited, tests, strict=True))

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from attribution.decisions.comparison import Comparison, Review, without_substitutes
 from attribution.decisions.kpis import history, today
+from attribution.incrementality.lift_sentences import lift_grid
 from attribution.reporting.charts import Figure, drawable, to_svg
 from attribution.reporting.report import shown
 
@@ -129,6 +130,14 @@ def targets_page(
         "(docs/credit-is-not-cause.md)."
     )
     return Page(name, "Targets", findings, sections, [*notes, always])
+
+
+def lift_page(name: str, readings: pd.DataFrame, findings: Sequence[str], notes: Sequence[str] = ()) -> Page:
+    """Lift tests as a page."""
+    says = "What each test found to be caused, with its interval, and what that cost."
+    own = dict.fromkeys(f"{row.test}: {row.note}." for row in readings.itertuples() if row.note is not None)
+    section = Section("readings", "Tests", says, lift_grid(readings))
+    return Page(name, "Lift tests", findings, [section], [*notes, *own])
 
 
 def comparison_page(comparison: Comparison) -> Page:

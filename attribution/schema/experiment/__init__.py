@@ -1,6 +1,7 @@
 """What one run asks for."""
 
 from attribution.schema.experiment.file import Experiment, checked, core_keys, parse_experiment, read_setting, read_toml
+from attribution.schema.experiment.lift_tests import LiftTest
 from attribution.schema.experiment.returns import LifetimeOptions, ReturnsOptions
 from attribution.schema.experiment.settings import (
     DEFAULT_LOOKBACK_DAYS,
@@ -23,6 +24,7 @@ __all__ = [
     "IncrementalityOptions",
     "JourneyOptions",
     "LifetimeOptions",
+    "LiftTest",
     "ModelSpec",
     "NullTexts",
     "OutputOptions",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from attribution.errors import InputError, did_you_mean
+from attribution.schema.experiment.lift_tests import LiftTest
 from attribution.schema.experiment.refusal import keys_of, refusal
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
@@ -60,6 +61,7 @@ class Experiment(Settings):
     models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
     resampling : how intervals are drawn; none unless set
     incrementality : whether credit is held against what chance alone gives, and against what channels caused
+    lift_tests : rows of lift tests, beside those of the table of this name
     returns : what counts as return and as cost
     output : what is written besides the standing tables
     tracking : whether and where the run is logged
@@ -97,6 +99,7 @@ class Experiment(Settings):
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
     incrementality: IncrementalityOptions = IncrementalityOptions()
+    lift_tests: tuple[LiftTest, ...] = ()
     returns: ReturnsOptions = ReturnsOptions()
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
@@ -120,6 +123,7 @@ class Experiment(Settings):
             grain: Literal["channel", "campaign"] = "channel",
             resampling: ResamplingOptions | Mapping[str, Any] | None = None,
             incrementality: IncrementalityOptions | Mapping[str, Any] = ...,
+            lift_tests: Sequence[LiftTest | Mapping[str, Any]] = (),
             returns: ReturnsOptions | Mapping[str, Any] = ...,
             output: OutputOptions | Mapping[str, Any] = ...,
             tracking: TrackingOptions | Mapping[str, Any] = ...,

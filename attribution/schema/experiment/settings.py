@@ -383,9 +383,13 @@ class IncrementalityOptions(Settings):
     enabled : bool
         Whether credit is held against what chance alone gives, and stands beside what channels caused, as far as the
         data tell: `attribution.models.AdditiveHazard` is fitted unless one is among the models.
+    drift : float ≥ 0
+        How much an effect may change from one period to another, as a share of it: what lift tests outside the log's
+        period, or of a part of a channel, lose in certainty.
     """
 
     enabled: bool = True
+    drift: Weight = 0.3
 
 
 class OutputOptions(Settings):

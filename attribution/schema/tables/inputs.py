@@ -138,6 +138,44 @@ PATHS = Table(
     ),
 )
 
+LIFT_TESTS = Table(
+    "lift_tests",
+    "one arm of a lift test or A/B test, by region, phase or segment where it has them; or an effect as reported",
+    (
+        Column("test", "text", "name of the test, which its rows share; rows whose name begins with # are comments"),
+        optional("channel", "text", "the channel that was tested; needed but for A/B tests"),
+        optional("campaign", "text", "campaign within the channel, where the test is of that part alone"),
+        optional("what", "text", "what an A/B test varies: creative, form, page, …"),
+        optional("segment", "text", "segment of customers that the row is of"),
+        optional("design", "text", "holdout, ghost_ads, psa, geo, reported, on_off or ab"),
+        optional("first_day", "day", "first day of treatment; reported effects without days are of the log's period"),
+        optional("last_day", "day", "last day of treatment"),
+        optional("outcome_until", "day", "last day whose conversions count; the last day of treatment unless said"),
+        optional("arm", "text", "test or control"),
+        optional("region", "text", "of a geo test: the region"),
+        optional("phase", "text", "of a geo test: before or during"),
+        optional("customers", "count", "customers assigned to the arm; of a geo test those who live in the region"),
+        optional("exposed", "count", "of them exposed; in the control of ghost_ads and psa: who would have been"),
+        optional("conversions", "count", "conversions of the arm"),
+        optional(
+            "conversions_of_exposed", "count", "ghost_ads, psa: those of `exposed`, after the first (would-be) exposure"
+        ),
+        optional("value", "number", "value of the conversions that are counted"),
+        optional("value_sd", "money", "standard deviation of value per counted customer, 0 for those without any"),
+        optional("spend", "money", "spend on the test arm while the test ran"),
+        optional("effect", "number", "reported: conversions that the channel caused"),
+        optional("standard_error", "number", "reported: of the effect"),
+        optional("low", "number", "reported: lower end of the effect's interval"),
+        optional("high", "number", "reported: upper end of the effect's interval"),
+        optional("lift", "number", "reported: rate of the test arm ÷ rate of the control − 1"),
+        optional("lift_low", "number", "reported: lower end of the lift's interval"),
+        optional("lift_high", "number", "reported: upper end of the lift's interval"),
+        optional("level", "number", "reported: coverage of the interval; 0.9 unless said"),
+        optional("planned_share", "number", "share of customers who should be in control, to check the arms' sizes"),
+        optional("scale", "money", "what the effect is multiplied with to be that of the log's period"),
+    ),
+)
+
 TRUTH = Table(
     "truth",
     "one channel of a simulated world",
@@ -152,5 +190,8 @@ TRUTH = Table(
 
 INPUTS = {
     table.name: table
-    for table in (TOUCHPOINTS, CONVERSIONS, COSTS, PATHS, TRUTH, IDENTITIES, CUSTOMERS, CODES, RATES, LIFETIMES, STAGES)
+    for table in (
+        *(TOUCHPOINTS, CONVERSIONS, COSTS, PATHS, TRUTH, IDENTITIES, CUSTOMERS, CODES, RATES, LIFETIMES, STAGES),
+        LIFT_TESTS,
+    )
 }

@@ -18,7 +18,7 @@ import attribution as at
 from attribution.cli.commands.promote import print_decision
 from attribution.cli.commands.saved_runs import judge_scorer
 from attribution.errors import InputError
-from attribution.incrementality.lift_tests import LiftTest, check_covered
+from attribution.incrementality.reported_effects import ReportedEffect, check_covered, reported_effects
 from attribution.models.saved import load_saved_scorer
 from attribution.pipeline.sections import read_experiment
 from attribution.pipeline.stores import choose_store
@@ -26,7 +26,7 @@ from attribution.production.promotion import CHECKS, Criteria, Decision, decide,
 from attribution.production.promotion.decision import PROMOTION
 from attribution.production.scoring.days import day_number
 from attribution.production.versions import Timeline
-from attribution.schema.experiment import Period
+from attribution.schema.experiment import LiftTest, Period
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 
@@ -202,17 +202,21 @@ def test_days_of_the_window_count_only_where_the_model_was_fitted_on_them(
     assert trained.days_shared(judged) == pytest.approx(days, abs=1e-9)
 
 
+def reported(channel: str, **row: object) -> LiftTest:
+    return LiftTest.model_validate({"test": "spring", "design": "reported", "channel": channel, **row})
+
+
 def test_what_an_experiment_found_counts(shop: Path) -> None:
     window = read_experiment(shop / "window.toml")
     credit = at.run_experiment(window.model_copy()).tables["credit"].set_index("channel")["conversions"]
     scorer = load_saved_scorer(shop / "train", "last_touch")
     for found, passes in ((credit["search"] + 4, True), (credit["search"] - 4, True), (credit["search"] + 7, False)):
-        test = LiftTest(channel="search", incremental_conversions=found, standard_error=2.0)
+        test = reported("search", effect=found, standard_error=2.0)
         decision = decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,), stability_share_moved=1.0))
         row = decision.table.set_index("check").loc["lift_tests_z"]
         assert row["challenger"] == pytest.approx(abs(found - credit["search"]) / 2)
         assert row["holds"] == passes
-    test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
+    test = reported("tv", effect=1, standard_error=2.0)
     with pytest.raises(InputError, match="channel 'tv', which the held-out data do not have"):
         decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
@@ -223,22 +227,22 @@ def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_p
     assert 0 < inside < len(at_) / 2
     # The last touchpoint of every journey is search.
     (tmp_path / "lift.csv").write_text(
-        "channel,period_start,period_end,incremental_conversions,standard_error\n"
-        f"search,2024-03-10,2024-03-20,{inside + 5},2\nsearch,2024-03-20,2024-03-20,0,1000\n"
+        "test,design,channel,first_day,last_day,effect,standard_error\n"
+        f"a,reported,search,2024-03-10,2024-03-20,{inside + 5},2\nb,reported,search,2024-03-20,2024-03-20,0,1000\n"
     )
     (tmp_path / "criteria.toml").write_text('draws = 50\nlift_tests = "lift.csv"\n')
     criteria = read_criteria(tmp_path / "criteria.toml")
-    assert [test.period_end for test in criteria.lift_tests] == [dt.date(2024, 3, 20)] * 2
+    assert [test.last_day for test in criteria.lift_tests] == [dt.date(2024, 3, 20)] * 2
     window = read_experiment(shop / "window.toml")
     found = evidence(load_saved_scorer(shop / "train", "last_touch"), window, criteria)
     assert found["lift_tests_z"] == pytest.approx(2.5)
     judged = at.run_experiment(window).training
-    check_covered(criteria.lift_tests, window.period, judged)
-    early = LiftTest(channel="search", period_start="2024-02-20", incremental_conversions=1, standard_error=1)
+    check_covered(reported_effects(criteria.lift_tests), window.period, judged)
+    early = ReportedEffect("search", Period(start=dt.date(2024, 2, 20)), 1.0, 1.0)
     with pytest.raises(InputError, match=r"has days outside the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
         check_covered([early], window.period, judged)
     # Where no period is asked for, the window is what the log spans; its last conversion was a day earlier.
-    late = early.model_copy(update={"period_start": None, "period_end": dt.date(2024, 4, 29)})
+    late = early._replace(days=Period(end=dt.date(2024, 4, 29)))
     check_covered([late], window.period, judged)
     with pytest.raises(InputError, match="to 2024-04-28"):
         check_covered([late], Period(), judged)
@@ -248,14 +252,19 @@ def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_p
     ("content", "said"),
     [
         (None, r"lift.csv does not exist"),
-        ("channel,incremental_conversions\nsearch,3\n", "standard_error"),
-        ("channel,incremental_conversions,standard_error\nsearch,3,0\n", "greater than 0"),
-        ("channel,incremental_conversions,standard_error,period_start\nsearch,3,1,soon\n", "period_start"),
+        ("test,design,channel,effect\na,reported,search,3\n", "needs an effect and its error.*effect"),
+        ("test,design,channel,effect,standard_error\na,reported,search,3,0\n", "must be above 0"),
+        ("test,design,channel,effect,standard_error,first_day\na,reported,search,3,1,soon\n", "'first_day'.*not days"),
         (
-            "channel,incremental_conversions,standard_error,period_start,period_end\na,3,1,2024-03-02,2024-03-01\n",
-            "lies after end",
+            "test,design,channel,effect,standard_error,first_day,last_day\na,reported,c,3,1,2024-03-02,2024-03-01\n",
+            "ends before it begins",
         ),
-        ('"', "cannot be read"),
+        (
+            "test,design,channel,first_day,last_day,arm,customers,conversions\n"
+            "a,holdout,c,2024-03-01,2024-03-02,test,50,9\na,holdout,c,2024-03-01,2024-03-02,control,50,7\n",
+            "cannot be held against credit",
+        ),
+        ('"', "column 'test' is missing|cannot be read"),
     ],
 )
 def test_a_table_of_experiments_that_is_none_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
@@ -305,10 +314,14 @@ def test_what_is_printed_of_a_decision_has_no_nan(capsys: pytest.CaptureFixture[
 def test_criteria_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "criteria.toml"
     path.write_text(
-        'placebo_excess = 0.02\n[[lift_tests]]\nchannel = "tv"\nincremental_conversions = 3\nstandard_error = 1\n'
+        'placebo_excess = 0.02\n[[lift_tests]]\ntest = "autumn"\ndesign = "reported"\nchannel = "tv"\neffect = 3\n'
+        "standard_error = 1\n"
     )
     assert read_criteria(path).placebo_excess == 0.02
     assert read_criteria(path).lift_tests[0].channel == "tv"
+    path.write_text('[[lift_tests]]\ntest = "a"\nchannel = "tv"\nincremental_conversions = 3\n')
+    with pytest.raises(InputError, match=r"'lift_tests.0.incremental_conversions'.*it is called effect now"):
+        read_criteria(path)
     path.write_text("placebo_exces = 0.02\n")
     with pytest.raises(InputError, match="placebo_exces"):
         read_criteria(path)

@@ -19,8 +19,10 @@ from pydantic import BaseModel
 
 import attribution as at
 from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
+from attribution.incrementality.lift_section import measure_readings
 from attribution.pipeline import sections, standing_sections
 from attribution.pipeline.builders import make_models, open_sources
+from attribution.pipeline.pipeline import _prepare as prepare
 from attribution.pipeline.pipeline import journeys_of
 from attribution.pipeline.sections import load_sections
 from attribution.pipeline.stores import choose_store
@@ -123,6 +125,8 @@ def run_tables(experiment: Experiment) -> Mapping[str, pd.DataFrame]:
     plain = (model_fields["returns"].default, model_fields["output"].default, None, None)
     if tuple(parts) != plain or experiment.most_channels < 5_000:
         return at.run_experiment(experiment).tables
+    if experiment.lift_tests:
+        return {"lift_readings": measure_readings(prepare(load_sections(), experiment, None, lambda _: None))}
     sources = open_sources(experiment)
     built = journeys_of(experiment, sources)
     credit = at.attribute(built, make_models(experiment)).table
@@ -404,6 +408,47 @@ for _key, _changed in {
     "shares": {"name": "mine", "shares": {"mail": 0.3}},
 }.items():
     CHANGES[f"WhatIf.{_key}"] = (merged(BUDGET, {"budget.what_if": [WHAT_IF]}), {"budget.what_if": [_changed]})
+
+MARCH = {"first_day": "2026-01-06", "last_day": "2026-01-19"}
+STUDY = {"test": "study", "channel": "mail", "design": "reported", "effect": 30.0, "standard_error": 9.0}
+RANGE = {**STUDY, "standard_error": None, "low": 10.0, "high": 50.0}
+LIFT = {"test": "study", "channel": "mail", "design": "reported", "lift": 0.1, "lift_low": 0.02, "lift_high": 0.2}
+ARMS = [
+    {"test": "spring", "channel": "mail", "design": "ghost_ads", **MARCH, "arm": arm, "segment": "a"}
+    | {"customers": n, "exposed": n // 2, "conversions_of_exposed": y, "conversions": y, "planned_share": 0.5}
+    | {"value": 50.0 * y, "value_sd": 10.0}
+    for arm, n, y in (("test", 400, 40), ("control", 410, 30))
+]
+CITIES = [
+    {"test": "cities", "channel": "mail", "design": "geo", **MARCH, "arm": "test" if n < 4 else "control"}
+    | {"region": f"r{n}", "phase": phase, "customers": 1_000, "conversions": 30 + n + 7 * (phase == "during") * (n % 3)}
+    for n in range(8)
+    for phase in ("before", "during")
+]
+FORM = [{**row, "design": "ab", "what": "form", "exposed": None, "conversions_of_exposed": None} for row in ARMS]
+
+
+def one_row(rows: list[dict[str, Any]], **columns: Any) -> dict[str, Any]:
+    """The rows with columns set in the first one, or in all where they are of the whole test."""
+    of_test = {"test", "campaign", "channel", "what", "segment", "design", "first_day", "last_day", "outcome_until"}
+    every = bool(of_test & set(columns)) or "planned_share" in columns or "scale" in columns
+    return {"lift_tests": [{**row, **columns} if every or not n else row for n, row in enumerate(rows)]}
+
+
+for _rows, _changes in (
+    (ARMS, {"test": "autumn", "channel": "video", "campaign": "mail-1", "segment": "b", "design": "psa"}),
+    (ARMS, {"first_day": "2026-01-07", "last_day": "2026-01-20", "outcome_until": "2026-01-21", "arm": "control"}),
+    (ARMS, {"customers": 420, "exposed": 210, "conversions_of_exposed": 41, "value": 99.0, "value_sd": 3.0}),
+    (ARMS, {"spend": 70.0, "planned_share": 0.51, "scale": 3.0}),
+    (FORM, {"what": "page", "conversions": 39}),
+    (CITIES, {"region": "r9", "phase": "during"}),
+    ([STUDY], {"effect": 31.0, "standard_error": 8.0}),
+    ([RANGE], {"low": 11.0, "high": 51.0, "level": 0.5}),
+    ([{**LIFT, "conversions": 90}], {"lift": 0.11, "lift_low": 0.03, "lift_high": 0.21}),
+):
+    for _key, _value in _changes.items():
+        CHANGES[f"LiftTest.{_key}"] = ({"lift_tests": _rows}, one_row(_rows, **{_key: _value}))
+CHANGES["IncrementalityOptions.drift"] = (one_row(ARMS, campaign="mail-1"), {"incrementality.drift": 0.5})
 
 REFUSED_WITHOUT = (
     "Experiment.folder",
