@@ -17,6 +17,8 @@ from attribution.incrementality.calibration_declared import (
     CALIBRATION_TESTS,
     INCREMENTAL,
 )
+from attribution.incrementality.lift_section import LiftReadingsSection
+from attribution.schema.experiment import Experiment
 from attribution.sections import Language, ReportPart, RunContext, Section, listed
 
 Tables = Mapping[str, pd.DataFrame]
@@ -28,6 +30,10 @@ class CalibrationSection(Section):
     name = CALIBRATION
     options = CalibrationOptions
     declared = CALIBRATION_TABLES
+
+    def is_wanted(self, experiment: Experiment) -> bool:
+        """Where it is asked for, and where there are lift tests."""
+        return super().is_wanted(experiment) or LiftReadingsSection().is_wanted(experiment)
 
     def check(self, context: RunContext) -> None:
         """Refuse channels that are no channels, and assumptions of models that are not calibrated."""

@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
-from attribution.incrementality.calibrated_run import CalibratedRun, calibrate_run
 from attribution.incrementality.calibration_section import calibration_sentences
-from attribution.pipeline import pipeline
 from attribution.pipeline.sections import load_sections
 
 PATHS = pd.DataFrame(
@@ -23,7 +21,6 @@ PATHS = pd.DataFrame(
 )
 COSTS = pd.DataFrame({"channel": ["mail", "display"], "amount": [200.0, 100.0]})
 TABLES = {"paths": PATHS, "costs": COSTS}
-READINGS = pd.DataFrame({"test": ["spring"], "channel": "mail", "effect": 20.0, "standard_error": 4.0})
 
 
 def run(**further: Any) -> at.Outcome:
@@ -85,12 +82,10 @@ def test_returns_have_intervals_without_resampling(shop: at.Outcome) -> None:
     assert sorted(returns["rank"].dropna()) == [1, 2]
 
 
-def test_readings_of_a_run_calibrate_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_readings(*arguments: Any, **named: Any) -> CalibratedRun | None:
-        return calibrate_run(*arguments, **named | {"readings": READINGS})
-
-    monkeypatch.setattr(pipeline, "calibrate_run", with_readings)
-    tested = run()
+def test_lift_tests_calibrate_a_run() -> None:
+    """Without a word on calibration; the reported effect is that of the period, since it has no days."""
+    spring = {"test": "spring", "channel": "mail", "design": "reported", "effect": 20.0, "standard_error": 4.0}
+    tested = run(calibration=None, lift_tests=[spring])
     table = tested.tables["incremental"].set_index("channel")
     assert table["basis"].to_dict() == {"display": "carried over", "mail": "tested"}
     assert 18 < table.loc["mail", "mean"] < 21
@@ -180,7 +175,9 @@ def test_what_it_says_is_in_report_metrics_and_findings(shop: at.Outcome) -> Non
 
 def test_contradicting_tests_are_named() -> None:
     credit = pd.DataFrame({"model": "linear", "channel": ["mail"], "conversions": [100.0], "participants": [300]})
-    tests = pd.concat([READINGS, READINGS.assign(test="summer", effect=200.0)])
+    tests = pd.DataFrame(
+        {"test": ["spring", "summer"], "channel": "mail", "effect": [20.0, 200.0], "standard_error": 4.0}
+    )
     calibration = at.calibrate(credit, tests)
     tables = {"incremental": calibration.incremental, "calibration_tests": calibration.tests}
     assert calibration_sentences(tables)[1:] == [
