@@ -25,7 +25,7 @@ def lift_sentences(readings: pd.DataFrame) -> list[str]:
     >>> lift_sentences(at.measure_lift(tests))
     ['video caused about 300 conversions (103 to 497), says test spring. One more conversion cost 30 (18.09 to 87.7).']
     """
-    whole = readings[readings["segment"].isna()]
+    whole = _with_none(readings[readings["segment"].isna()])
     sentences = []
     for _, rows in whole.groupby("test", sort=False):
         conversions = rows[rows["measure"] == "conversions"].iloc[0]
@@ -88,6 +88,7 @@ def _change(ratio: float) -> str:
 
 def lift_grid(readings: pd.DataFrame) -> pd.DataFrame:
     """What people read: one row per test, measure and segment, with intervals in one cell."""
+    readings = _with_none(readings)
     has_period = readings["period_effect"].notna().any()
     columns: dict[str, Any] = {
         "test": readings["test"],
@@ -108,6 +109,14 @@ def lift_grid(readings: pd.DataFrame) -> pd.DataFrame:
     grid = pd.DataFrame(columns)
     return grid.drop(
         columns=[name for name in ("lift", "cost per conversion", "value per spend") if _is_blank(grid[name])]
+    )
+
+
+def _with_none(readings: pd.DataFrame) -> pd.DataFrame:
+    """With None for every text that is not there: a table that was written and read again has NaN."""
+    texts = ["channel", "campaign", "what", "segment"]
+    return readings.assign(
+        **{name: readings[name].astype(object).where(readings[name].notna(), None) for name in texts}
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -302,6 +303,17 @@ def test_sentences_say_no_more_than_the_interval_allows() -> None:
         "The new form converts worse, says test worse form: 4.2 % of customers convert with the new form and 5 % with "
         "the present one, -14.5 % (-24.1 % to -3.7 %).",
     ]
+
+
+def test_what_was_written_says_the_same_when_it_is_read(tmp_path: Path) -> None:
+    table = measured([*holdout(), *variants(what=None), *reported(campaign="summer")], MARCH)
+    table.to_csv(tmp_path / "readings.csv", index=False)
+    table.to_parquet(tmp_path / "readings.parquet")
+    for again in (pd.read_csv(tmp_path / "readings.csv"), pd.read_parquet(tmp_path / "readings.parquet")):
+        assert lift_sentences(again) == lift_sentences(table)
+        assert lift_grid(again).values.tolist() == lift_grid(table).values.tolist()
+    assert lift_sentences(table)[0].startswith("The new variant converts better")
+    assert "tv / summer caused" in lift_sentences(table)[2]
 
 
 def test_the_table_to_read_has_one_cell_per_interval() -> None:

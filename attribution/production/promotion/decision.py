@@ -24,7 +24,7 @@ from attribution.pipeline.pipeline import run_experiment
 from attribution.production.promotion.criteria import Criteria
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
-from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables import LIFT_TESTS, NO_CHANNELS
 from attribution.schema.tables.definition import Column, Table, null
 from attribution.testing import judge_model
 from attribution.uncertainty.placebo import PlaceboOptions
@@ -192,6 +192,9 @@ def _window(scorer: Scorer, window: Experiment, criteria: Criteria) -> Experimen
         "tracking": TrackingOptions(enabled=False),
         "sensitivity": None,
         "budget": None,
+        # Lift tests of the experiment are of other days, and say nothing of a model alone.
+        "lift_tests": (),
+        "tables": {name: table for name, table in window.tables.items() if name != LIFT_TESTS.name},
     }
     return window.model_copy(update=changed)
 

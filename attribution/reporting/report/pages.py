@@ -135,7 +135,7 @@ def targets_page(
 def lift_page(name: str, readings: pd.DataFrame, findings: Sequence[str], notes: Sequence[str] = ()) -> Page:
     """Lift tests as a page."""
     says = "What each test found to be caused, with its interval, and what that cost."
-    own = dict.fromkeys(f"{row.test}: {row.note}." for row in readings.itertuples() if row.note is not None)
+    own = dict.fromkeys(f"{row.test}: {row.note}." for row in readings.dropna(subset="note").itertuples())
     section = Section("readings", "Tests", says, lift_grid(readings))
     return Page(name, "Lift tests", findings, [section], [*notes, *own])
 

@@ -221,6 +221,20 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
         decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
 
+def test_lift_tests_of_the_held_out_experiment_do_not_matter(shop: Path) -> None:
+    window = read_experiment(shop / "window.toml")
+    test = {"test": "old", "channel": "nowhere", "design": "reported", "effect": 3.0, "standard_error": 1.0}
+    table = at.TableSpec(source=pd.DataFrame([test]))
+    with_tests = window.model_copy(update={"tables": {**window.tables, "lift_tests": table}})
+    with_tests = with_tests.model_copy(update={"lift_tests": (LiftTest.model_validate(test | {"test": "older"}),)})
+    with pytest.raises(InputError, match="which the log does not have"):
+        at.check_quality(with_tests)
+    scorer = load_saved_scorer(shop / "train", "last_touch")
+    assert evidence(scorer, with_tests, Criteria(draws=50)) == pytest.approx(
+        evidence(scorer, window, Criteria(draws=50)), nan_ok=True
+    )
+
+
 def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_path: Path) -> None:
     at_ = pd.read_parquet(shop / "conversions.parquet")["converted_at"]
     inside = int(at_.between("2024-03-10", "2024-03-21", inclusive="left").sum())
