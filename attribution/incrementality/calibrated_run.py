@@ -61,30 +61,33 @@ def calibrate_run(
     resamples: Resamples | None = None,
     readings: pd.DataFrame | None = None,
 ) -> CalibratedRun | None:
-    """Calibrate what the models of a run say by the readings of its lift tests; None where nobody asked for it.
+    """Calibrate what the models of a run say by its lift tests; None without either and unasked.
 
     Parameters
     ----------
     context : with fitted models; one that says what channels caused is an expert, beside last touch
     credit, worth : of these models
     resamples : of the models, for the most that a channel can have caused
-    readings : of lift tests, as `calibrate` takes them
+    readings : the table ``lift_readings``; those that are evidence, of channels that money is spent on, calibrate
     """
     options = context.experiment.options(CALIBRATION, CalibrationOptions)
-    if options is None and readings is None:
+    evidence = None if readings is None else readings[readings["calibrates"].astype(bool)]
+    if options is None and (evidence is None or evidence.empty):
         return None
     last_touch, participants = _read(context.models, context.journeys)
     terms = context.terms
     paid = {name for name, amount in terms.costs.direct.items() if amount}
     experts = expert_credits(last_touch, context.models, paid, resamples).join(participants, on="channel")
     channels = list(dict.fromkeys(experts["channel"]))
+    if evidence is not None:
+        evidence = evidence[evidence["channel"].isin(channels)]
     credited = experts["conversions"].to_numpy()[: len(channels)]
     spend = terms.costs.spend(terms.options.cost_basis, channels, credited)
     experts["spend"] = experts["channel"].map(dict(zip(channels, spend, strict=True)))
     margin = terms.options.margin or 1.0
     if worth is not None and "margin" in worth.table:
         margin = float(np.clip(_ratios(worth, credit)["margin"], 1e-9, 1.0))
-    calibration = calibrate(experts, readings, options, margin=margin)
+    calibration = calibrate(experts, evidence, options, margin=margin)
     return CalibratedRun(calibration, _credit(calibration, last_touch))
 
 

@@ -17,7 +17,7 @@ from attribution.incrementality.calibration_declared import (
     CALIBRATION_TESTS,
     INCREMENTAL,
 )
-from attribution.incrementality.lift_section import LiftReadingsSection
+from attribution.incrementality.lift_section import LiftReadingsSection, measure_readings
 from attribution.schema.experiment import Experiment
 from attribution.sections import Language, ReportPart, RunContext, Section, listed
 
@@ -54,7 +54,9 @@ class CalibrationSection(Section):
                 )
 
     def tables(self, context: RunContext) -> Tables:
-        """What was found out beside credit."""
+        """What was found out beside credit; nothing where no test is evidence and nobody asked."""
+        if CALIBRATION not in context.memory:
+            return {}
         calibration = context.memory[CALIBRATION].calibration
         return {
             INCREMENTAL.name: calibration.incremental,
@@ -72,6 +74,7 @@ class CalibrationSection(Section):
             "lift tests that credit and the other tests make very unlikely: check how they were run, and leave out "
             "what cannot be trusted"
         )
+        untold = _without_spend(context, tables[INCREMENTAL.name])
         example = None if contradicting.empty else contradicting["test"].iloc[0]
         rests_on = (
             "without a lift test, what channels caused rests on assumptions: test the channel with most spend first"
@@ -82,6 +85,14 @@ class CalibrationSection(Section):
             Finding("calibration", "credit", "pass", len(tests), None, None, rests_on),
             count_finding(
                 "contradicting_tests", "credit", len(contradicting), message, total=len(tests), example=example
+            ),
+            count_finding(
+                "tests_without_spend",
+                "credit",
+                len(untold),
+                "lift tests of channels that no money is spent on, which are not calibrated: give their costs, or read "
+                "the tests in lift_readings",
+                example=untold[0] if untold else None,
             ),
         ]
 
@@ -115,6 +126,15 @@ class CalibrationSection(Section):
             contents=((CALIBRATION, "What channels caused, by credit and tests"),),
             values={"says": calibration_sentences(tables), "tables": shown | ({} if tests.empty else {"Tests": tests})},
         )
+
+
+def _without_spend(context: RunContext, incremental: pd.DataFrame) -> list[str]:
+    """Tests that are evidence on channels that are not calibrated."""
+    if not LiftReadingsSection().is_wanted(context.experiment):
+        return []
+    readings = measure_readings(context)
+    evidence = readings[readings["calibrates"].astype(bool)]
+    return sorted(set(evidence.loc[~evidence["channel"].isin(incremental["channel"]), "test"]))
 
 
 def calibration_sentences(tables: Tables) -> list[str]:

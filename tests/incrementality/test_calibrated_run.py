@@ -92,6 +92,16 @@ def test_lift_tests_calibrate_a_run() -> None:
     assert list(tested.tables["calibration_tests"]["test"]) == ["spring"]
 
 
+def test_tests_that_are_no_evidence_or_of_channels_without_spend_do_not_calibrate() -> None:
+    reported = {"test": "on and off", "channel": "mail", "effect": 20.0, "standard_error": 4.0}
+    assert "incremental" not in run(calibration=None, lift_tests=[{**reported, "design": "on_off"}]).tables
+    unpaid = [{**reported, "test": "free", "design": "reported", "channel": "search"}]
+    tables = run(calibration=None, lift_tests=unpaid).tables
+    assert set(tables["incremental"]["basis"]) == {"assumption"}
+    quality = tables["quality"].set_index("check")
+    assert quality.loc["tests_without_spend", ["status", "count", "example"]].tolist() == ["warn", 1, "free"]
+
+
 def test_with_draws_all_that_is_drawn_knows_of_it() -> None:
     asked = {
         "models": [{"model": "Linear"}],
