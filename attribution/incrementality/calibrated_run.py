@@ -84,8 +84,8 @@ def calibrate_run(
     credited = experts["conversions"].to_numpy()[: len(channels)]
     spend = terms.costs.spend(terms.options.cost_basis, channels, credited)
     experts["spend"] = experts["channel"].map(dict(zip(channels, spend, strict=True)))
-    margin = terms.options.margin or 1.0
-    if worth is not None and "margin" in worth.table:
+    margin = 1.0 if terms.options.basis == "revenue" else terms.options.margin or 1.0
+    if terms.options.basis != "revenue" and worth is not None and "margin" in worth.table:
         margin = float(np.clip(_ratios(worth, credit)["margin"], 1e-9, 1.0))
     calibration = calibrate(experts, evidence, options, margin=margin)
     return CalibratedRun(calibration, _credit(calibration, last_touch))

@@ -16,7 +16,7 @@ from attribution.kernels.statistics.beyond_chance import least_z
 from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
 from attribution.uncertainty.model_checks import reliable
-from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS
+from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS, PAYS
 from attribution.uncertainty.sensitivity.verdicts import one_per_channel
 
 Task = dict[str, object]
@@ -179,10 +179,10 @@ def _verdicts(tables: Tables) -> Iterator[Task]:
     verdicts = tables.get("verdicts")
     if verdicts is None:
         return
-    kinds = {DOES_NOT_PAY: wording.DOES_NOT_PAY, LIKELY_PAYS: wording.LIKELY_PAYS}
+    kinds = {PAYS: wording.PAYS, LIKELY_PAYS: wording.LIKELY_PAYS, DOES_NOT_PAY: wording.DOES_NOT_PAY}
     for row in one_per_channel(verdicts).to_dict("records"):
         pays = row["probability_pays_high"]
-        chance = {DOES_NOT_PAY: 1 - pays, LIKELY_PAYS: pays}.get(row["verdict"], np.nan)
+        chance = {PAYS: pays, LIKELY_PAYS: pays, DOES_NOT_PAY: 1 - pays}.get(row["verdict"], np.nan)
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["money_at_stake"]}
         kind = kinds.get(row["verdict"], wording.PAYS_UNKNOWN)
         yield _task(kind, str(row["says"]), {**columns, "probability": chance})

@@ -7,6 +7,7 @@ NEVER_TOUCHED = "spend_without_touchpoint"
 WASTED = "wasted_spend"
 LOSING = "spend_below_break_even"
 DOES_NOT_PAY = "does_not_pay"
+PAYS = "pays"
 LIKELY_PAYS = "likely_pays"
 PAYS_UNKNOWN = "unknown_whether_it_pays"
 NO_COST = "credit_without_cost"
@@ -25,6 +26,7 @@ ABOUT = {
     WASTED: LOSS,
     LOSING: UNKNOWN,
     DOES_NOT_PAY: LOSS,
+    PAYS: GAIN,
     LIKELY_PAYS: GAIN,
     PAYS_UNKNOWN: UNKNOWN,
     NO_COST: UNKNOWN,
@@ -41,6 +43,7 @@ SIZE_OF = {
     WASTED: "spend that was not earned back",
     LOSING: "estimate of the spend that was not earned back",
     DOES_NOT_PAY: "what the spend loses at the least",
+    PAYS: "what the spend earns",
     LIKELY_PAYS: "what the spend earns, if the estimate is right",
     PAYS_UNKNOWN: "the larger of what the spend may earn and what it may lose",
     NO_COST: "credited return without a known cost",
@@ -59,6 +62,7 @@ CHECKS = {
     WASTED: "Pause or reduce it in one region or for one period and measure the effect before you cut it for good.",
     LOSING: "Check whether this is chance: set resampling in the experiment, or wait for more conversions.",
     DOES_NOT_PAY: "Check what would change the verdict, then reduce spend step by step and measure the effect.",
+    PAYS: "Keep it. Raise its spend step by step and test again: more of it returns less per unit.",
     LIKELY_PAYS: "Test it before you spend more: leave it out for some customers or regions, and compare.",
     PAYS_UNKNOWN: "Test it: leave it out for some customers or regions, and compare. No log tells what it caused.",
     NO_COST: "Add its cost, including labour and content: without a cost it has no ROI and no rank.",

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
-LIKELY_PAYS, DOES_NOT_PAY, UNKNOWN = "likely_pays", "does_not_pay", "unknown"
+PAYS, LIKELY_PAYS, DOES_NOT_PAY, UNKNOWN = "pays", "likely_pays", "does_not_pay", "unknown"
 
-BOUND, ESTIMATE = "bound", "estimate"
-"""What a verdict rests on: that a channel caused at most so much of its credit, or an estimate of what it caused."""
+BOUND, ESTIMATE, TESTED = "bound", "estimate", "tested"
+"""What a verdict rests on: that a channel caused at most so much of its credit, an estimate of what it caused, or lift
+tests of the channel."""
 
 
 class Range(NamedTuple):

@@ -68,14 +68,14 @@ VERDICTS = Table(
         Column(
             "verdict",
             "text",
-            "likely_pays, does_not_pay or unknown; credit that is divided never shows that spend pays",
+            "pays, likely_pays, does_not_pay or unknown; only a lift test shows that spend pays",
         ),
         Column(
             "basis",
             "text",
             "what it rests on; bound: the most that a channel may have caused, which is the highest incremental share "
             "of its credit or, with an estimate, what last touch or the upper end of its interval says; estimate: of "
-            "what it caused, never tested",
+            "what it caused, never tested; tested: lift tests of the channel, and credit",
         ),
         null(
             "probability_pays_low",
@@ -98,8 +98,8 @@ VERDICTS = Table(
         null(
             "money_at_stake",
             "number",
-            "likely_pays: what the spend earns; does_not_pay: what it loses at the least; unknown: the larger of what "
-            "it may earn and what it may lose",
+            "pays, likely_pays: what the spend earns; does_not_pay: what it loses (at the least, if not tested); "
+            "unknown: the larger of what it may earn and what it may lose",
         ),
         null(
             "days_to_flip",

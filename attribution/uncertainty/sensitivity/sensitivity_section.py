@@ -8,11 +8,12 @@ from dataclasses import replace
 import pandas as pd
 
 from attribution.data.loading import Finding, Sources
+from attribution.incrementality.calibrated_run import CALIBRATION
 from attribution.journeys import Journeys
 from attribution.journeys.direct_names import absent_direct
 from attribution.models import AttributionModel, LastTouch
 from attribution.models.chance import beyond_chance
-from attribution.returns import Terms
+from attribution.returns import Terms, main_basis
 from attribution.returns.ranking import compared_rows
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
@@ -20,16 +21,17 @@ from attribution.uncertainty.intervals_declared import ALL_MODELS
 from attribution.uncertainty.model_checks import failed_checks
 from attribution.uncertainty.sensitivity.fits import check_sensitivity, draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
-from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS, UNKNOWN
+from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS, PAYS, UNKNOWN
 from attribution.uncertainty.sensitivity.sensitivity_declared import NO_CHANGE, SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
+from attribution.uncertainty.sensitivity.tested import with_tested
 from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, most_returned, one_per_channel, verdict_table
 
 MOST_CURVES = 3
 """So many channels have a specification curve in a report: those with most money between best and worst case."""
 
-_COUNTED = (LIKELY_PAYS, DOES_NOT_PAY, UNKNOWN)
+_COUNTED = (PAYS, LIKELY_PAYS, DOES_NOT_PAY, UNKNOWN)
 _BY_CHANNEL = ("probability_pays_low", "probability_pays_high", "money_at_stake", "roi_low", "roi_high")
 _VERDICTS = ["channel", "verdict", "basis", "probability_pays_high", "money_at_stake", "spend", "roi"]
 _SWAPS = ["model_a", "model_b", "channel_a", "channel_b", "difference", "probability"]
@@ -64,6 +66,10 @@ class SensitivitySection(Section):
             context.terms,
             failed=failed_checks(context.tables),
         )
+        calibrated = context.memory.get(CALIBRATION)
+        if calibrated is not None:
+            options, returns = sensitivity_options(context.experiment), main_basis(context.returns)
+            tables["verdicts"] = with_tested(tables["verdicts"], calibrated.calibration, returns, options)
         shared = {name: table for name, table in context.tables.items() if name in tables}
         return tables | {name: _join_notes([table, tables[name]]) for name, table in shared.items()}
 

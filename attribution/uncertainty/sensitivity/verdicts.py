@@ -1,4 +1,4 @@
-"""The ``verdicts`` table: likely pays, does not pay or unknown, and how little would change that."""
+"""The ``verdicts`` table of models: likely pays, does not pay or unknown, and how little would change that."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from attribution.uncertainty.sensitivity.rules import (
     DOES_NOT_PAY,
     ESTIMATE,
     LIKELY_PAYS,
+    TESTED,
     UNKNOWN,
     Range,
     Rule,
@@ -277,8 +278,8 @@ def most_returned(grid: Grid, last_touch: str | None, touched: Mapping[str, floa
 
 
 def one_per_channel(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """One verdict of each channel: one that says something before one that does not, an estimate before a bound."""
-    order = np.lexsort((verdicts["basis"] != ESTIMATE, verdicts["verdict"] == UNKNOWN))
+    """One verdict of each channel: a tested one, else one that says something, an estimate before a bound."""
+    order = np.lexsort((verdicts["basis"] != ESTIMATE, verdicts["verdict"] == UNKNOWN, verdicts["basis"] != TESTED))
     return verdicts.iloc[order].drop_duplicates("channel").sort_index()
 
 
