@@ -45,7 +45,8 @@ def with_tested(
     rows = [_row(row, options) for row in tested.to_dict("records")]
     stays = verdicts[(verdicts["estimand"] == "allocated") | ~verdicts["channel"].isin(tested["channel"])]
     own = pd.DataFrame(rows, columns=list(VERDICTS.column_names)) if rows else stays[:0]
-    return pd.concat([part for part in (stays, own) if len(part)], ignore_index=True)
+    table = pd.concat([part for part in (stays, own) if len(part)])
+    return table.sort_values(["estimand", "channel"], kind="stable", ignore_index=True)
 
 
 def _row(of: Mapping[str, Any], options: SensitivityOptions) -> dict[str, Any]:
@@ -72,9 +73,14 @@ def _row(of: Mapping[str, Any], options: SensitivityOptions) -> dict[str, Any]:
 def _says(of: Mapping[str, Any], verdict: str) -> str:
     caused = f"between {of['low']:,.0f} and {of['high']:,.0f} conversions, and {of['needed']:,.0f} would pay for it"
     chance = {
-        PAYS: f"pays back with a probability of {percent(of['pays'])}",
-        DOES_NOT_PAY: f"does not pay back with a probability of {percent(1 - of['pays'])}",
-        UNKNOWN: f"pays back with a probability of {percent(of['pays'])}",
+        PAYS: f"pays back with a probability of {_chance(of['pays'])}",
+        DOES_NOT_PAY: f"does not pay back with a probability of {_chance(1 - of['pays'])}",
+        UNKNOWN: f"pays back with a probability of {_chance(of['pays'])}",
     }[verdict]
     head = f"{of['channel']}: {verdict.replace('_', ' ')}."
     return f"{head} By lift tests and credit, its spend {chance}: it caused {caused}."
+
+
+def _chance(probability: float) -> str:
+    """Nothing that is measured is certain."""
+    return f"over {percent(0.999)}" if probability > 0.999 else percent(probability)

@@ -35,8 +35,8 @@ def verdict_of(tables: dict[str, pd.DataFrame], channel: str) -> pd.Series:
 @pytest.mark.parametrize(
     ("effect", "verdict", "says"),
     [
-        (90.0, "pays", "pays back with a probability of 100 %"),
-        (10.0, "does_not_pay", "does not pay back with a probability of 100 %"),
+        (90.0, "pays", "pays back with a probability of over 99.9 %"),
+        (10.0, "does_not_pay", "does not pay back with a probability of over 99.9 %"),
         (50.0, "unknown", "pays back with a probability of "),
     ],
 )
@@ -62,6 +62,7 @@ def test_channels_without_a_test_keep_what_the_log_says() -> None:
     assert same[0] == same[1]
     # What is divided is still told beside it.
     assert list(tested["verdicts"].query("channel == 'mail'")["basis"]) == ["bound", "tested"]
+    assert list(tested["verdicts"]["channel"]) == ["display", "mail", "mail"]
 
 
 def test_a_hurdle_is_above_break_even() -> None:
