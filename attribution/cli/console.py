@@ -115,7 +115,12 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     if "lift_readings" in tables:
         from attribution.incrementality.lift_sentences import lift_sentences
 
-        print("\nLift tests:", *lift_sentences(tables["lift_readings"]), sep="\n- ")
+        says = lift_sentences(tables["lift_readings"])
+        if "incremental" in tables:
+            from attribution.incrementality.calibration_section import calibration_sentences
+
+            says = [*says, *calibration_sentences(tables)]
+        print("\nLift tests:", *says, sep="\n- ")
     if "verdicts" in tables:
         from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, one_per_channel
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.incrementality.calibration_declared import INCREMENTAL
 from attribution.returns import main_basis
 from attribution.schema.tables import ASSIGNMENT, TOTAL
 from attribution.sections import Language, ReportPart, Section, listed
@@ -72,7 +73,9 @@ def caused_table(tables: Tables) -> pd.DataFrame | None:
     DataFrame
         One row per channel whose effect was asked for, by spend, and `ALL_PAID`: ``channel``, ``credited`` by the
         model ``credited_by``, ``caused`` with ``low`` and ``high`` by ``model``, ``is_known``, ``reason`` where it is
-        not, and ``true``, null where the truth is not known. What is not known has no number.
+        not, ``calibrated`` with ``calibrated_low`` and ``calibrated_high`` by lift tests and credit, ``tests`` of the
+        channel, null where there are none at all, and ``true``, null where the truth is not known. What is not known
+        has no number.
 
     Examples
     --------
@@ -108,16 +111,26 @@ def caused_table(tables: Tables) -> pd.DataFrame | None:
             "true": effects.reindex(caused.index).astype(float),
         }
     )
-    table = table.loc[_by_spend(tables, list(table.index))]
+    table = table.loc[_by_spend(tables, list(table.index))].join(_calibrated(tables))
     # A sum with an unknown in it is none.
     total = {
         "credited": table["credited"].sum(),
         "caused": table["caused"].sum() if is_known.all() else np.nan,
         "is_known": bool(is_known.all()),
+        "calibrated": table["calibrated"].sum(min_count=1),
         "true": float(effects.get(TOTAL, np.nan)),
     }
     table = pd.concat([table, pd.DataFrame([total], index=[ALL_PAID])]).rename_axis("channel").reset_index()
     return table.assign(model=model, credited_by=label)
+
+
+def _calibrated(tables: Tables) -> pd.DataFrame:
+    """What channels caused by lift tests and credit; no rows without a test."""
+    names = {"mean": "calibrated", "low": "calibrated_low", "high": "calibrated_high", "tests": "tests"}
+    table = tables.get(INCREMENTAL.name)
+    if table is None or not table["tests"].any():
+        return pd.DataFrame(columns=list(names.values()), dtype=float)
+    return table.set_index("channel")[list(names)].rename(columns=names).astype(float)
 
 
 def _by_spend(tables: Tables, channels: list[str]) -> list[str]:
@@ -193,6 +206,12 @@ def caused_grid(table: pd.DataFrame) -> pd.DataFrame:
         "credited" if credited is None else f"credited ({credited})": [_whole(each) for each in table["credited"]],
         "caused": cells,
     }
+    if table["calibrated"].notna().any():
+        ends = (table[name] for name in ("calibrated", "calibrated_low", "calibrated_high", "tests"))
+        columns["caused, with lift tests"] = [
+            _cell(mean, low, high, None) + (", tested" if tests > 0 else "")
+            for mean, low, high, tests in zip(*ends, strict=True)
+        ]
     if table["true"].notna().any():
         columns["true"] = [_whole(each) for each in table["true"]]
     return pd.DataFrame(columns)

@@ -313,6 +313,18 @@ def test_what_is_not_known_is_read_as_unknown() -> None:
     assert caused_sentences({}) == []
 
 
+def test_what_tests_say_stands_beside_what_the_log_says() -> None:
+    tables = outcome().tables
+    assert "caused, with lift tests" not in caused_grid(caused_table(tables))
+    known = {"channel": ["email", "video"], "mean": [50.4, 20.0], "low": [30.0, 0.0], "high": [70.0, 61.2]}
+    untested = pd.DataFrame({**known, "tests": 0})
+    assert "caused, with lift tests" not in caused_grid(caused_table({**tables, "incremental": untested}))
+    grid = caused_grid(caused_table({**tables, "incremental": untested.assign(tests=[2, 0])})).set_index("channel")
+    column = grid["caused, with lift tests"]
+    assert column[["email", "video", "display"]].tolist() == ["50 [30, 70], tested", "20 [0, 61]", "unknown"]
+    assert column["all paid channels"] == "70"
+
+
 def test_the_joint_truth_is_what_all_paid_channels_cause() -> None:
     """Nothing but the paid channels is switched off: a world without any has no joint effect."""
     row = simulate_joint_truth("default", customers=2_000).iloc[0]
