@@ -17,8 +17,6 @@ from attribution.cli import main as cli
 from attribution.models.saved import Scorer, load_saved_scorer
 from tests.models.test_additive_hazard import START, world
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 EXPERIMENT = """
 name = "nightly"
 
