@@ -94,7 +94,14 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]
     return copied
 
 
-DRAWN = ("cli/test_cli.py", "decisions/budget/", "pipeline/test_sections.py", "reporting/", "test_notebooks.py")
+DRAWN = (
+    "cli/test_cli.py",
+    "decisions/budget/",
+    "pipeline/test_planning.py",
+    "pipeline/test_sections.py",
+    "reporting/",
+    "test_notebooks.py",
+)
 """Files that look at the pictures of a run. In others none are drawn, which is a third of the work of a small run."""
 
 draws = {"now": True}

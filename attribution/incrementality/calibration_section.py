@@ -17,7 +17,7 @@ from attribution.incrementality.calibration_declared import (
     CALIBRATION_TESTS,
     INCREMENTAL,
 )
-from attribution.incrementality.lift_section import LiftReadingsSection, measure_readings
+from attribution.incrementality.lift_section import LiftReadingsSection, readings_of_run
 from attribution.schema.experiment import Experiment
 from attribution.sections import Language, ReportPart, RunContext, Section, listed
 
@@ -130,9 +130,9 @@ class CalibrationSection(Section):
 
 def _without_spend(context: RunContext, incremental: pd.DataFrame) -> list[str]:
     """Tests that are evidence on channels that are not calibrated."""
-    if not LiftReadingsSection().is_wanted(context.experiment):
+    readings = readings_of_run(context)
+    if readings is None:
         return []
-    readings = measure_readings(context)
     evidence = readings[readings["calibrates"].astype(bool)]
     return sorted(set(evidence.loc[~evidence["channel"].isin(incremental["channel"]), "test"]))
 

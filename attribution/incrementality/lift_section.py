@@ -116,6 +116,11 @@ class LiftPowerSection(Section):
         return ReportPart((("lift_power", "What a test could tell"),), values=values)
 
 
+def readings_of_run(context: RunContext) -> pd.DataFrame | None:
+    """The table ``lift_readings`` of a run; None where it has no tests."""
+    return measure_readings(context) if LiftReadingsSection().is_wanted(context.experiment) else None
+
+
 def measure_readings(context: RunContext) -> pd.DataFrame:
     """The table ``lift_readings`` of a run, from its journeys on; made once."""
     if LIFT_READINGS.name not in context.memory:

@@ -17,7 +17,7 @@ from attribution.incrementality.calibrated_run import (
     extend_worth,
     fill_calibrated_returns,
 )
-from attribution.incrementality.lift_section import LiftReadingsSection, measure_readings
+from attribution.incrementality.lift_section import readings_of_run
 from attribution.journeys import journeys_of
 from attribution.models.chance import with_chance
 from attribution.models.credit import Credit
@@ -164,8 +164,7 @@ def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, 
         credit = with_chance(credit, overview.chance)
     resamples = overview.resamples
     worth = read_worth(journeys, models, context.sources, terms, resamples=resamples)
-    readings = measure_readings(context) if LiftReadingsSection().is_wanted(context.experiment) else None
-    calibrated = calibrate_run(context, credit, worth=worth, resamples=resamples, readings=readings)
+    calibrated = calibrate_run(context, credit, worth=worth, resamples=resamples, readings=readings_of_run(context))
     if calibrated is not None:
         context.memory[CALIBRATION] = calibrated
         resamples = None if resamples is None else extend_resamples(resamples, calibrated)

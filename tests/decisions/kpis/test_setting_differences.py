@@ -41,7 +41,10 @@ def keys_of(part: type[BaseModel], within: str = "") -> Iterator[str]:
             yield f"{within}{name}"
 
 
-KEYS = [key for key in keys_of(Experiment) if key.split(".")[0] not in ("folder", "text", "tables", "models")]
+KEYS = [
+    key for key in keys_of(Experiment) if key.split(".")[0] not in ("folder", "text", "tables", "models", "lift_tests")
+]
+KEYS += ["lift_tests"]  # rows, and none of the plain experiment
 KEYS += [f"tables.paths.{name}" for name in at.TableSpec.model_fields]
 KEYS += [f"{name}.{key}" for name, options in SECTIONS.items() for key in options.model_fields]
 
