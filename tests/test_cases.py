@@ -243,6 +243,7 @@ def test_a_target_part_way_is_judged_by_what_is_due_by_now(ran: Ran, tmp_path: P
     assert "above what is due by now" in (folder / "kpis" / "kpis.md").read_text()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_monitor_cries_wolf_no_more_often_than_it_says(ran: Ran, tmp_path: Path) -> None:
     """As few training days as are accepted, days of one law; the script promises 1 in T, the docs 1 in 100."""

@@ -222,6 +222,7 @@ def test_intervals_and_games_are_the_same(spark: Callable[..., Any]) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.nightly
 def test_journeys_are_read_where_they_are_made(spark: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     tables = log(customers=40, touchpoints=2_000)
     here = outcome(at.DuckDBEngine(), *tables)

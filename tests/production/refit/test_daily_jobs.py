@@ -397,6 +397,7 @@ def test_a_refit_of_a_model_becomes_a_model_folder(job: Run, sums: str, scorer: 
     assert (code, "refit --champion" in err) == (2, True)
 
 
+@pytest.mark.nightly
 def test_whatever_kills_a_refit_the_champion_stays_and_the_next_one_is_whole(
     job: Run, sums: str, scorer: str, tmp_path: Path
 ) -> None:
