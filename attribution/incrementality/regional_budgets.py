@@ -183,9 +183,9 @@ def _read_counts(context: RunContext, column: str) -> RegionalLog:
     heads = regions.to_numpy(dtype=float)
     is_before = (bought["at"] < bounds[0]).to_numpy()
     before = bought[is_before].groupby("region").size().reindex(regions.index, fill_value=0).to_numpy(dtype=float)
-    conversions = _counted(bought[~is_before], regions.index, shape, bounds[0])
+    conversions = _count_rows(bought[~is_before], regions.index, shape, bounds[0])
     earlier = np.cumsum(conversions, axis=1) - conversions
-    of_channels = [_counted(shown[shown["channel"] == name], regions.index, shape, bounds[0]) for name in channels]
+    of_channels = [_count_rows(shown[shown["channel"] == name], regions.index, shape, bounds[0]) for name in channels]
     at_risk = heads[:, None] - before[:, None] - earlier
     return RegionalLog(channels, conversions, at_risk, np.array(of_channels), heads, nowhere)
 
@@ -213,7 +213,7 @@ def _regions_of(column: str) -> str:
     )
 
 
-def _counted(rows: pd.DataFrame, regions: pd.Index, shape: tuple[int, int], first: int) -> Floats:
+def _count_rows(rows: pd.DataFrame, regions: pd.Index, shape: tuple[int, int], first: int) -> Floats:
     """Rows by region and day."""
     position = regions.get_indexer(rows["region"])
     day = rows["at"].to_numpy(dtype=np.int64) // DAY - first // DAY
