@@ -44,7 +44,8 @@ class LiftReadingsSection(Section):
         _tests(context)
 
     def check_journeys(self, context: RunContext) -> None:
-        """Refuse tests of unknown channels, and those that nothing brings to the period of the log."""
+        """Refuse tests of unknown channels or that nothing brings to the log's period, and regions that say nothing."""
+        _regional(context)
         tests, log = _tests(context), _log(context)
         channels = context.journeys.dimensions.channels
         for test in tests:

@@ -141,3 +141,16 @@ def changed(name: str, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def test_what_cannot_be_read_is_refused(tables: Any, incrementality: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"(?s){message}"):
         at.run_experiment(experiment(incrementality, tables=tables()))
+
+
+def test_customers_without_a_region_are_left_out_and_said() -> None:
+    """And with them their conversions: those of the regions that are left are the same."""
+    customers = log()["customers"]
+    in_last = customers["state"] == f"state {REGIONS - 1:02}"
+    nowhere = customers.assign(state=customers["state"].mask(in_last, None))
+    left = at.run_experiment(experiment(DECLARED, tables=changed("customers", nowhere))).tables
+    row = left["quality"].set_index("check").loc["customers_without_region"]
+    assert [row["status"], row["count"], row["total"]] == ["warn", HEADS, REGIONS * HEADS]
+    without = at.run_experiment(experiment(DECLARED, tables=changed("customers", customers[~in_last]))).tables
+    assert left["lift_readings"]["effect"].tolist() == without["lift_readings"]["effect"].tolist()
+    assert left["lift_readings"]["customers"].tolist() == [(REGIONS - 1) * HEADS] * 2
