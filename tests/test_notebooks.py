@@ -12,17 +12,21 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
 FROM_DATA = FOLDER / "from_data_to_verdict.py"
+FROM_TESTS = FOLDER / "from_tests_to_a_decision.py"
 
 
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path != FROM_DATA], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path not in (FROM_DATA, FROM_TESTS)], ids=lambda path: path.stem
+)
 def test_notebook_runs(path: Path) -> None:
     assert "returns" in runpy.run_path(str(path))
 
 
-def test_numbers_of_the_text_are_asserted_by_the_code_below() -> None:
-    cells = re.split(r"^# %%", FROM_DATA.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+@pytest.mark.parametrize(("path", "least"), [(FROM_DATA, 11), (FROM_TESTS, 8)], ids=lambda of: getattr(of, "stem", ""))
+def test_numbers_of_the_text_are_asserted_by_the_code_below(path: Path, least: int) -> None:
+    cells = re.split(r"^# %%", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     texts = [place for place, cell in enumerate(cells) if cell.startswith(" [markdown]")]
-    assert len(texts) > 10
+    assert len(texts) >= least
     for place in texts:
         code = cells[place + 1]
         assert not code.startswith(" [markdown]"), f"no code follows {cells[place]!r}"
@@ -61,3 +65,23 @@ def test_from_data_to_verdict_finds_what_it_says() -> None:
     assert (found["expected"]["gain_low"] > 0).all()
     assert (found["true_gain"] < -2_000).all()
     assert found["informed"]["margin"] > found["informed"]["media"] > 0
+
+
+@pytest.mark.slow
+def test_from_tests_to_a_decision_decides_what_the_truth_says() -> None:
+    """Its own assertions hold; its intervals bear out its decision, and credit alone would have decided otherwise."""
+    found: dict[str, Any] = runpy.run_path(str(FROM_TESTS))
+    before, after, margin = found["before"], found["after"], found["MARGIN"]
+    truth, spend = found["shop"].truth.set_index("channel"), found["returns"]["spend"]
+
+    # Nothing was decided before, either way; both are decided now.
+    tested = ["affiliate", "generic_search"]
+    assert before.loc[tested, "probability_pays"].between(0.05, 0.95).all()
+    assert after.loc["affiliate", "high"] < after.loc["affiliate", "needed"]
+    assert after.loc["generic_search", "low"] > after.loc["generic_search", "needed"]
+    assert after.index[after["tests"] > 0].tolist() == tested
+
+    # In truth one loses and the other gains, and last touch has it the other way round.
+    gains = margin * truth["incremental_value"] - spend
+    assert gains["affiliate"] < 0 < gains["generic_search"]
+    assert found["returns"].loc["affiliate", "roi"] > 0 > found["returns"].loc["generic_search", "roi"]

@@ -139,7 +139,11 @@ def measure_lift(tests: Any, *, level: float = LEVEL) -> pd.DataFrame:
 
 
 def readings_table(
-    tests: Sequence[DeclaredTest], log: LogPeriod | None = None, *, level: float = LEVEL
+    tests: Sequence[DeclaredTest],
+    log: LogPeriod | None = None,
+    *,
+    level: float = LEVEL,
+    further: Sequence[Mapping[str, Any]] = (),
 ) -> pd.DataFrame:
     """The table ``lift_readings``.
 
@@ -148,8 +152,9 @@ def readings_table(
     tests : as they were declared
     log : the period that effects are brought to; without it the columns of the period are null
     level : coverage of the intervals
+    further : rows of readings that rest on no test
     """
-    rows = [row for test in tests for row in _rows_of(test, log, level)]
+    rows = [*(row for test in tests for row in _rows_of(test, log, level)), *further]
     table = pd.DataFrame(rows, columns=list(LIFT_READINGS.column_names))
     texts = {c.name: table[c.name].astype(object).where(table[c.name].notna(), None) for c in _TEXTS}
     return table.assign(**texts).astype({**{c.name: "float64" for c in _NUMBERS}, "calibrates": bool})
@@ -216,9 +221,9 @@ def _rows_of(test: DeclaredTest, log: LogPeriod | None, level: float) -> list[di
         measures = {"conversions": conversions, "value": _measure_value(test, segment, conversions, log)}
         for measure, measured in measures.items():
             if measured is not None:
-                row = _row(test, segment, measure, measured, level) | _ratios(measure, measured, spend, level)
+                row = _row(test, segment, measure, measured, level) | ratios(measure, measured.estimate, spend, level)
                 if scaling is not None and segment is None:
-                    row |= _in_period(measured.estimate, scaling, level)
+                    row |= in_period(measured.estimate, scaling, level)
                 rows.append(row)
     return rows
 
@@ -375,18 +380,19 @@ def _contamination(test: DeclaredTest, arms: Mapping[str, Any]) -> float:
     return 1.0 if test.compares_exposed or not shares[1] > 0 else float(shares[0] / (shares[0] - shares[1]))
 
 
-def _ratios(measure: str, measured: Measured, spend: float, level: float) -> dict[str, float]:
+def ratios(measure: str, estimate: Estimate, spend: float, level: float) -> dict[str, float]:
     """Cost per conversion caused, or value caused per unit of spend; none without spend."""
-    if not spend > 0 or np.isnan(measured.estimate.standard_error):
+    if not spend > 0 or np.isnan(estimate.standard_error):
         return {}
     name, compute = (
         ("cost_per_incremental", cost_per_effect) if measure == "conversions" else ("iroas", return_on_spend)
     )
-    ratio = compute(spend, interval(measured.estimate, level))
+    ratio = compute(spend, interval(estimate, level))
     return {"spend": spend, name: ratio.middle, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
 
 
-def _in_period(estimate: Estimate, scaling: Scaling, level: float) -> dict[str, Any]:
+def in_period(estimate: Estimate, scaling: Scaling, level: float) -> dict[str, Any]:
+    """The effect in the period of the log, as columns."""
     # Calibration takes errors for normal ones: few regions make wide intervals, and so must their error.
     normal = Estimate(estimate.effect, normal_error(estimate, level))
     scaled = scale_to_period(normal, scaling.factor, drift=scaling.drift, spend_ratio=scaling.spend_ratio)

@@ -16,6 +16,7 @@ from attribution.incrementality.lift_sentences import lift_grid, lift_sentences
 from attribution.incrementality.lift_tests import DeclaredTest, tests_of_experiment
 from attribution.incrementality.lift_warnings import lift_findings
 from attribution.incrementality.log_period import log_period, read_reach
+from attribution.incrementality.regional_budgets import RegionalBudgets, read_regional_budgets
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment
 from attribution.schema.tables import LIFT_TESTS
@@ -34,15 +35,17 @@ class LiftReadingsSection(Section):
     declared = (LIFT_READINGS,)
 
     def is_wanted(self, experiment: Experiment) -> bool:
-        """Where there are tests."""
-        return bool(experiment.lift_tests) or LIFT_TESTS.name in experiment.tables
+        """Where there are tests, or chance moved budgets between regions."""
+        has_tests = bool(experiment.lift_tests) or LIFT_TESTS.name in experiment.tables
+        return has_tests or experiment.incrementality.budgets is not None
 
     def check(self, context: RunContext) -> None:
         """Refuse tests that cannot be trusted."""
         _tests(context)
 
     def check_journeys(self, context: RunContext) -> None:
-        """Refuse tests of unknown channels, and those that nothing brings to the period of the log."""
+        """Refuse tests of unknown channels or that nothing brings to the log's period, and regions that say nothing."""
+        _regional(context)
         tests, log = _tests(context), _log(context)
         channels = context.journeys.dimensions.channels
         for test in tests:
@@ -67,7 +70,10 @@ class LiftReadingsSection(Section):
 
     def findings(self, context: RunContext, tables: Tables) -> list[Finding]:
         """What to know of the tests before they are believed."""
-        return lift_findings(_tests(context), measure_readings(context), _log(context), context.journeys.lookback_days)
+        of_tests = lift_findings(
+            _tests(context), measure_readings(context), _log(context), context.journeys.lookback_days
+        )
+        return [*of_tests, *_regional(context).findings]
 
     def metrics(self, tables: Tables, model: str | None = None) -> Mapping[str, float]:
         """Effects of tests, by test."""
@@ -124,7 +130,9 @@ def readings_of_run(context: RunContext) -> pd.DataFrame | None:
 def measure_readings(context: RunContext) -> pd.DataFrame:
     """The table ``lift_readings`` of a run, from its journeys on; made once."""
     if LIFT_READINGS.name not in context.memory:
-        context.memory[LIFT_READINGS.name] = readings_table(_tests(context), _log(context))
+        context.memory[LIFT_READINGS.name] = readings_table(
+            _tests(context), _log(context), further=_regional(context).rows
+        )
     table: pd.DataFrame = context.memory[LIFT_READINGS.name]
     return table
 
@@ -134,6 +142,13 @@ def _tests(context: RunContext) -> list[DeclaredTest]:
         context.memory[LIFT_TESTS.name] = tests_of_experiment(context.experiment.lift_tests, context.sources)
     tests: list[DeclaredTest] = context.memory[LIFT_TESTS.name]
     return tests
+
+
+def _regional(context: RunContext) -> RegionalBudgets:
+    if "regional_budgets" not in context.memory:
+        context.memory["regional_budgets"] = read_regional_budgets(context, _log(context))
+    budgets: RegionalBudgets = context.memory["regional_budgets"]
+    return budgets
 
 
 def _log(context: RunContext) -> LogPeriod:

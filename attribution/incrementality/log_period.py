@@ -35,7 +35,7 @@ def read_reach(context: RunContext) -> Reach | None:
 
 
 def _read_reach(context: RunContext) -> Reach | None:
-    sources, bounds = context.sources, _bounds(context)
+    sources, bounds = context.sources, period_bounds(context)
     if bounds is None or not sources.has("touchpoints"):
         return None
     touched = (
@@ -71,7 +71,7 @@ def _count(sources: Sources, rows: str) -> float:
     return float(sources.engine.query(f"select count(*)::double as n from ({rows}) t")["n"][0].as_py())
 
 
-def _bounds(context: RunContext) -> tuple[int, int] | None:
+def period_bounds(context: RunContext) -> tuple[int, int] | None:
     """First and last instant that count; None where times are none."""
     journeys = context.journeys
     if journeys.span is None or journeys.integer_times:
@@ -84,7 +84,7 @@ def _bounds(context: RunContext) -> tuple[int, int] | None:
 
 def log_period(context: RunContext) -> LogPeriod:
     """The period that effects are brought to; without days where the log has none."""
-    bounds, reach = _bounds(context), read_reach(context)
+    bounds, reach = period_bounds(context), read_reach(context)
     days = [None, None] if bounds is None else [pd.Timestamp(at, unit="us").date() for at in bounds]
     conversions = context.journeys.total("conversions")
     value = context.journeys.total("value")

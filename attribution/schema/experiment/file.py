@@ -188,9 +188,10 @@ class Experiment(Settings):
             raise ValueError("give either paths, or touchpoints and conversions, not both")
         if "paths" not in self.tables and "conversions" not in self.tables:
             raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
-        for key in ("account", "segment"):
-            if getattr(self.journeys, key) is not None and "customers" not in self.tables:
-                raise ValueError(f"journeys.{key} names a column of the customers table, but there is no such table")
+        columns = {f"journeys.{key}": getattr(self.journeys, key) for key in ("account", "segment")}
+        for key, column in (columns | {"incrementality.region": self.incrementality.region}).items():
+            if column is not None and "customers" not in self.tables:
+                raise ValueError(f"{key} names a column of the customers table, but there is no such table")
         return self
 
     @property

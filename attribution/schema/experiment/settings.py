@@ -386,10 +386,25 @@ class IncrementalityOptions(Settings):
     drift : float ≥ 0
         How much an effect may change from one period to another, as a share of it: what lift tests outside the log's
         period, or of a part of a channel, lose in certainty.
+    budgets : randomised, optional
+        That chance moved budgets between regions. Only then what channels caused is read from how conversions followed:
+        nothing in a log shows whether budgets followed demand instead.
+    region : text, optional
+        Column of the customers table with the region; needed for ``budgets``.
     """
 
     enabled: bool = True
     drift: Weight = 0.3
+    budgets: Literal["randomised"] | None = None
+    region: str | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> IncrementalityOptions:
+        if self.budgets is not None and self.region is None:
+            raise ValueError("budgets needs region: the column of the customers table with the region")
+        if self.region is not None and self.budgets is None:
+            raise ValueError("region needs budgets = 'randomised': it is read only where chance moved budgets")
+        return self
 
 
 class OutputOptions(Settings):

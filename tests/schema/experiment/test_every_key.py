@@ -125,7 +125,7 @@ def run_tables(experiment: Experiment) -> Mapping[str, pd.DataFrame]:
     plain = (model_fields["returns"].default, model_fields["output"].default, None, None)
     if tuple(parts) != plain or experiment.most_channels < 5_000:
         return at.run_experiment(experiment).tables
-    if experiment.lift_tests:
+    if experiment.lift_tests or experiment.incrementality.budgets:
         return {"lift_readings": measure_readings(prepare(load_sections(), experiment, None, lambda _: None))}
     sources = open_sources(experiment)
     built = journeys_of(experiment, sources)
@@ -199,6 +199,10 @@ FUNNEL = {
     "funnel": {"stages": ["lead", "won"], "lost": ["lost"], "break_days": 4, "recent_days": 10},
 }
 CALIBRATION: dict[str, Any] = {"calibration": {}}
+REGIONAL = {
+    "tables.customers": {"source": WORLD["customers"].assign(state=list("abcdef") * 10, town=list("abcdefghij") * 6)},
+    "incrementality": {"budgets": "randomised", "region": "state"},
+}
 BUDGET = {"budget": {"total": 1000.0}}
 LIFETIME = {
     "returns.margin": 0.5,
@@ -448,6 +452,8 @@ for _rows, _changes in (
 ):
     for _key, _value in _changes.items():
         CHANGES[f"LiftTest.{_key}"] = ({"lift_tests": _rows}, one_row(_rows, **{_key: _value}))
+CHANGES["IncrementalityOptions.budgets"] = (REGIONAL, {"incrementality": {}})
+CHANGES["IncrementalityOptions.region"] = (REGIONAL, {"incrementality.region": "town"})
 CHANGES["IncrementalityOptions.drift"] = (one_row(ARMS, campaign="mail-1"), {"incrementality.drift": 0.5})
 
 REFUSED_WITHOUT = (
