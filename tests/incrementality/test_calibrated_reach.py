@@ -31,6 +31,9 @@ TESTS = (0, 2, 4, 8)
 STRONG = 0.6
 """From which strength on a world is said to target sharply."""
 
+LUCK = 0.05
+"""A share of what the best budget gains that says nothing, of so few worlds."""
+
 VISIBLE = 3
 """So many times the error of its test a channel has to cause for the test to tell how much it is."""
 
@@ -74,8 +77,8 @@ def figures(cases: Sequence[Case], tests: int, design: str = "holdout") -> Figur
         float(np.mean([share_distance(*pair) for pair in pairs])),
         float(np.mean([_tau(case, of) for case, of in zip(cases, value, strict=True)])),
         float(np.mean([_gain(case, of) for case, of in zip(cases, value, strict=True)])),
-        float(np.median(within[every_tested])) if tests else np.inf,
-        float(np.median(within[every_tested & is_visible])) if tests else np.inf,
+        _median(within[every_tested]),
+        _median(within[every_tested & is_visible]),
     )
 
 
@@ -96,6 +99,10 @@ def strata(cases: Sequence[Case]) -> dict[str, list[Case]]:
 
 def _ends(table: pd.DataFrame) -> tuple[Floats, Floats]:
     return table["low"].to_numpy(), table["high"].to_numpy()
+
+
+def _median(within: Floats) -> float:
+    return float(np.median(within)) if len(within) else np.inf
 
 
 def _tau(case: Case, value: Floats) -> float:
@@ -170,6 +177,7 @@ def test_tests_decide_what_they_can_see(at_random: list[Case], by_activity: list
     for design in DESIGNS:
         by_tests = figures([*at_random, *by_activity], 4, design)
         assert by_tests.visible_within <= 1.5, design
+        # Every fifth channel does nothing, so the median channel is not among those that can be seen.
         assert by_tests.known_within > 2, design
 
 
@@ -189,8 +197,9 @@ def test_four_tests_in_a_world_that_targets(targeted: list[Case]) -> None:
     for design in DESIGNS:
         by_tests = figures(targeted, 4, design)
         assert by_tests.held.share >= 0.88, design
+        # The aims are 0.8, and 1.2 at most: too much is assumed of channels without a test.
         assert by_tests.tau >= 0.7, design
-        assert 0.9 < by_tests.level < 1.6, design
+        assert 0.9 < by_tests.level < 1.35, design
 
 
 @pytest.mark.slow
@@ -202,4 +211,4 @@ def test_no_budget_is_worse_than_by_credit_alone(
         without = max(uncalibrated_gain(cases, model) for model in cases[0].credited)
         for design in DESIGNS:
             for tests in (2, 4, 8):
-                assert figures(cases, tests, design).gain >= without, (name, design, tests)
+                assert figures(cases, tests, design).gain >= without - LUCK, (name, design, tests)
