@@ -89,7 +89,7 @@ def test_a_model_that_was_fitted_on_earlier_touchpoints_tells_that_there_are_som
 
 def test_history_that_is_asked_for_needs_no_training() -> None:
     asked = {"scorer": scorer_of(None), "thresholds": Thresholds(history_days=2)}
-    assert guards_of(TEN_ON, **asked).cut_days == {10, 11}  # type: ignore[arg-type]
+    assert guards_of(TEN_ON, **asked).cut_days == {10, 11}  # type: ignore[arg-type]  # settings of a table
 
 
 # ------------------------------------------------------------ days that are judged
